@@ -1,0 +1,1 @@
+"""Decisions. Pure: no process, no network; reads files at most."""

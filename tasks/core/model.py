@@ -1,0 +1,100 @@
+"""The words of services.toml as values. What Compose already says is in `compose.py`."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+CacheKind = Literal["none", "inline", "registry", "gha"]
+RolloutKind = Literal["auto", "start-first", "recreate"]
+OnFailure = Literal["rollback", "keep"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Registry:
+    """Where images are pushed to.
+
+    `url` is `host[:port][/path]`, with no scheme; images are `<url>/<stack>-<service>`.
+    `password_env` names the environment variable that holds the password.
+    """
+
+    url: str
+    username: str | None = None
+    password_env: str | None = None
+    insecure: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Builder:
+    """Which buildx builder bakes, and where it keeps its cache."""
+
+    name: str = "default"
+    cache: CacheKind = "inline"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Host:
+    """A machine that stacks run on. `address` is `local` or `ssh://[user@]host[:port]`."""
+
+    name: str
+    address: str = "local"
+    root: Path
+    keep_releases: int = 5
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the host is this machine's own engine."""
+        return self.address == "local"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verify:
+    """An address to ask after a deploy; `json` is the dotted path of the commit in the answer."""
+
+    url: str
+    json: str | None = None
+    timeout_seconds: float = 30
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hooks:
+    """Commands run on the host around a deploy."""
+
+    before_deploy: str | None = None
+    after_deploy: str | None = None
+    on_failure: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServiceSettings:
+    """What services.toml adds to a Compose service."""
+
+    rollout: RolloutKind = "auto"
+    volatile_args: tuple[str, ...] = ()
+    inputs: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stack:
+    """One Compose project in a git checkout. `path` is absolute; `compose` and `files` are relative to it."""
+
+    name: str
+    path: Path
+    compose: tuple[str, ...]
+    host: str
+    on_failure: OnFailure = "rollback"
+    files: tuple[str, ...] = ()
+    verify: Verify | None = None
+    hooks: Hooks = field(default_factory=Hooks)
+    services: dict[str, ServiceSettings] = field(default_factory=dict)
+    line: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Configuration:
+    """services.toml, read and checked."""
+
+    path: Path
+    registry: Registry
+    builder: Builder
+    hosts: dict[str, Host]
+    stacks: dict[str, Stack]

@@ -4,6 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from tasks.core.errors import Problem
+from tasks.core.source import Source
+from tasks.core.toml_lines import KeyPath
+
 CacheKind = Literal["none", "inline", "registry", "gha"]
 RolloutKind = Literal["auto", "start-first", "recreate"]
 OnFailure = Literal["rollback", "keep"]
@@ -86,15 +90,25 @@ class Stack:
     verify: Verify | None = None
     hooks: Hooks = field(default_factory=Hooks)
     services: dict[str, ServiceSettings] = field(default_factory=dict)
-    line: int = 0
+    source: Source = field(default_factory=Source, repr=False, compare=False)
+
+    @property
+    def line(self) -> int:
+        """Line of the stack's section in the file it came from."""
+        return self.source.line(("stacks", self.name))
+
+    def problem(self, key: KeyPath, message: str) -> Problem:
+        """Return a mistake at a key of this stack's section, for example `("services", "web", "rollout")`."""
+        return self.source.problem(("stacks", self.name, *key), message)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Configuration:
-    """services.toml, read and checked."""
+    """services.toml, read and checked. `path` is absolute; `source` knows the line of every key."""
 
     path: Path
     registry: Registry
     builder: Builder
     hosts: dict[str, Host]
     stacks: dict[str, Stack]
+    source: Source = field(default_factory=Source, repr=False, compare=False)

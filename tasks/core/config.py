@@ -1,0 +1,85 @@
+"""services.toml, read and checked into a `Configuration`, with every mistake reported at once."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from tasks.core import document, hints, hosts, stacks
+from tasks.core.errors import ConfigurationError, Problem
+from tasks.core.fields import Fields
+from tasks.core.model import Builder, Configuration, Registry, Stack
+from tasks.core.schema import SCHEMA
+from tasks.core.source import Source
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Configuration:
+    """Read and check a configuration file.
+
+    Args:
+        path: the file, as the user named it; messages repeat it. Paths in it are relative to its folder.
+        environ: environment variables; HOME and XDG_STATE_HOME give the default root on this machine.
+
+    Raises:
+        UsageError: the file is not there or may not be read.
+        ConfigurationError: it has mistakes; they are sorted by line.
+    """
+    source = document.read(path)
+    base = Path(path).absolute().parent
+    fields = Fields(source, document.parse(source))
+    values = fields.table(fields.data, SCHEMA)
+    _check(fields, values, base, environ)
+    if fields.problems:
+        problems = dict.fromkeys(sorted(fields.problems, key=lambda problem: problem.line))
+        raise ConfigurationError(tuple(problems))
+    return _build(path, source, values, base, environ)
+
+
+def missing_variables(configuration: Configuration, environ: Mapping[str, str]) -> tuple[Problem, ...]:
+    """Return the variables that the registry's login needs and that are not set.
+
+    Not a mistake of the file: only verbs that talk to the registry need them.
+    """
+    name = configuration.registry.password_env
+    if name is None or environ.get(name):
+        return ()
+    state = "is empty" if name in environ else "is not set"
+    message = f"the environment variable {name} {state}"
+    return (configuration.source.problem(("registry", "password_env"), message),)
+
+
+def unknown_services(stack: Stack, names: Collection[str]) -> tuple[Problem, ...]:
+    """Return the service sections of a stack that are none of `names`, its Compose services."""
+    return tuple(
+        stack.problem(("services", name), f"the Compose files have no such service{hints.did_you_mean(name, names)}")
+        for name in stack.services
+        if name not in names
+    )
+
+
+def _check(fields: Fields, values: dict[str, Any], base: Path, environ: Mapping[str, str]) -> None:
+    """Report what the values say together, and with the files that are there."""
+    for one, other in (("username", "password_env"), ("password_env", "username")):
+        if fields.has(("registry", one)) and not fields.has(("registry", other)):
+            fields.report(("registry", one), f"needs {other} too; leave both out to be anonymous")
+    known: Mapping[str, Any] = values.get("hosts", {})
+    hosts.check(fields, known, base, environ)
+    for name, stack in values.get("stacks", {}).items():
+        if isinstance(fields.data.get("hosts", {}), dict):
+            hosts.check_choice(fields, name, stack, known)
+        stacks.check(fields, name, stack, base)
+    stacks.check_pairs(fields, values.get("stacks", {}), base)
+
+
+def _build(path: Path, source: Source, values: dict[str, Any], base: Path, environ: Mapping[str, str]) -> Configuration:
+    configured: Mapping[str, Any] = values.get("hosts", {})
+    return Configuration(
+        path=Path(path).absolute(),
+        registry=Registry(**values["registry"]),
+        builder=Builder(**values.get("builder", {})),
+        hosts=hosts.build(configured, base, environ),
+        stacks={
+            name: stacks.build(name, stack, hosts.chosen(stack, configured) or hosts.LOCAL, base, source)
+            for name, stack in values["stacks"].items()
+        },
+        source=source,
+    )

@@ -1,0 +1,168 @@
+"""A Docker engine: what it has, what it is told.
+
+Calls that every deploy makes go to the `docker` program directly, because importing python-on-whales takes
+longer than the calls; rare ones use python-on-whales. Both give the engine of DOCKER_HOST, or a socket.
+"""
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from tasks.adapters.process import CommandFailed, Completed, lines, run
+from tasks.core.errors import OnevmError, ToolError
+from tasks.core.images import CONTENT_KEY_LABEL
+from tasks.core.observed import Container, Observed, container
+from tasks.core.secret import Secret
+
+READ_SECONDS = 30
+PULL_SECONDS = 1800
+REMOVE_SECONDS = 120
+PROJECT_LABEL = "com.docker.compose.project"
+
+
+class Engine:
+    """One engine.
+
+    Args:
+        socket: `unix:///…` of the engine; None for the one that the environment names.
+        env: more variables for each call, for example DOCKER_CONFIG.
+    """
+
+    def __init__(self, socket: str | None = None, env: Mapping[str, str | Secret] | None = None) -> None:
+        self.socket = socket
+        self.env = dict(env or {})
+
+    def _docker(self, *args: str, timeout: float = READ_SECONDS, check: bool = True) -> Completed:
+        where = ["-H", self.socket] if self.socket else []
+        try:
+            return run(["docker", *where, *args], timeout=timeout, env=self.env, check=check)
+        except CommandFailed as failed:
+            raise explained(failed) from None
+
+    def version(self) -> str:
+        """Return the engine's version.
+
+        Raises:
+            ToolError: no engine answers, or its socket may not be opened.
+        """
+        return self._docker("version", "--format", "{{.Server.Version}}").stdout.strip()
+
+    def containers(self, project: str) -> tuple[Container, ...]:
+        """Return the containers of a Compose project, stopped ones included."""
+        label = f"label={PROJECT_LABEL}={project}"
+        ids = self._docker("ps", "--all", "--quiet", "--no-trunc", "--filter", label).stdout.split()
+        return tuple(container(entry) for entry in self.inspect(ids))
+
+    def inspect(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Return `docker inspect` of containers; those that vanished meanwhile are left out."""
+        if not ids:
+            return []
+        done = self._docker("container", "inspect", *ids, check=False)
+        if not done.stdout.strip():
+            raise explained(
+                CommandFailed(["docker", "inspect"], returncode=done.returncode, stderr=done.stderr, limit=0)
+            )
+        return list(json.loads(done.stdout))
+
+    def present(self, images: Iterable[str]) -> frozenset[str]:
+        """Return which of these references the engine has."""
+        wanted = sorted(set(images))
+        if not wanted:
+            return frozenset()
+        done = self._docker(
+            "image", "inspect", "--format", "{{json .RepoDigests}}{{json .RepoTags}}", *wanted, check=False
+        )
+        if done.returncode and "No such image" not in done.stderr:
+            raise explained(CommandFailed(["docker", "image", "inspect"], returncode=1, stderr=done.stderr, limit=0))
+        missing = {line.rsplit("No such image: ", 1)[-1].strip() for line in done.stderr.splitlines()}
+        return frozenset(image for image in wanted if image not in missing)
+
+    def observe(self, project: str, images: Iterable[str]) -> Observed:
+        """Return the snapshot of a project."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(2) as pool:
+            present = pool.submit(self.present, images)
+            containers = pool.submit(self.containers, project)
+            return Observed(containers=containers.result(), images=present.result())
+
+    def content_keys(self) -> frozenset[str]:
+        """Return the content keys of all images that Onevm built and the engine still has."""
+        done = self._docker("image", "ls", "--filter", f"label={CONTENT_KEY_LABEL}", "--format", "{{.Tag}}")
+        return frozenset(tag.removeprefix("key-") for tag in done.stdout.split() if tag.startswith("key-"))
+
+    def digests_of(self, reference: str) -> tuple[str, ...]:
+        """Return the `repository@digest` names under which the engine knows an image; empty if it has none."""
+        done = self._docker("image", "inspect", "--format", "{{json .RepoDigests}}", reference, check=False)
+        return tuple(json.loads(done.stdout) or ()) if done.returncode == 0 else ()
+
+    def tag(self, reference: str, name: str) -> None:
+        """Give a local image one more name."""
+        self._docker("image", "tag", reference, name)
+
+    def untag(self, names: Sequence[str]) -> None:
+        """Take names away from local images, as far as they are there and not in use."""
+        if names:
+            self._docker("image", "rm", "--no-prune", *names, check=False, timeout=REMOVE_SECONDS)
+
+    def pull(self, reference: str) -> None:
+        """Pull an image.
+
+        Raises:
+            OnevmError: it cannot be pulled; the engine's words are the detail.
+        """
+        self._docker("pull", "--quiet", reference, timeout=PULL_SECONDS)
+
+    def remove(self, containers: Sequence[str], grace_seconds: int | None = None) -> None:
+        """Stop containers within their grace period and remove them (their anonymous volumes stay)."""
+        if containers:
+            grace = [] if grace_seconds is None else ["--time", str(grace_seconds)]
+            self._docker("stop", *grace, *containers, timeout=REMOVE_SECONDS, check=False)
+            self._docker("rm", "--force", *containers, timeout=REMOVE_SECONDS)
+
+    def logs(self, identity: str, lines_: int) -> str:
+        """Return the last lines a container wrote, both streams."""
+        done = self._docker("logs", "--tail", str(lines_), identity, check=False)
+        return (done.stdout + done.stderr).strip()
+
+    @contextlib.contextmanager
+    def watching(self, project: str, notice: Callable[[], None]) -> Iterator[None]:
+        """Call `notice` whenever a container of the project starts, dies or changes its health."""
+        where = ["-H", self.socket] if self.socket else []
+        args = ["docker", *where, "events", "--format", "{{.Action}}", "--filter", "type=container"]
+        args += ["--filter", f"label={PROJECT_LABEL}={project}"]
+        args += [part for e in ("start", "die", "health_status", "destroy") for part in ("--filter", f"event={e}")]
+        with lines(args, timeout=PULL_SECONDS, env=self.env) as (stream, _):
+
+            def read() -> None:
+                for _ in stream:
+                    notice()
+
+            threading.Thread(target=read, daemon=True).start()
+            yield
+
+
+def explained(failed: CommandFailed) -> OnevmError:
+    """Return a failure of the `docker` program as an error with its likely cause and the next step."""
+    text = failed.stderr.lower()
+    if "permission denied" in text and "docker" in text and "sock" in text:
+        return ToolError(
+            "this user may not use the Docker socket",
+            detail=failed.stderr,
+            next_step="add the user to the group `docker` (then log in again), or use a rootless engine",
+        )
+    if "cannot connect to the docker daemon" in text or "is the docker daemon running" in text:
+        return ToolError(
+            "no Docker engine answers",
+            detail=failed.stderr,
+            next_step="start Docker, or run scripts/lab engine; DOCKER_HOST and `docker context` say where it should be",
+        )
+    if "no space left on device" in text:
+        return OnevmError(
+            "the engine's disk is full",
+            detail=failed.detail,
+            next_step="free space (`docker system df` says what takes it), then run the same command again",
+        )
+    return failed

@@ -1,0 +1,136 @@
+"""A stack's checkout: its commit, what is uncommitted, and what happened between two commits."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tasks.core.errors import OnevmError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Commit:
+    """One commit: full sha, author date in ISO 8601 with its zone, first line of the message."""
+
+    sha: str
+    date: str
+    subject: str = ""
+
+
+class Checkout:
+    """A git work tree, read only.
+
+    Args:
+        path: a folder in it; need not be its top.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def _repository(self) -> Any:
+        from git import Repo
+        from git.exc import InvalidGitRepositoryError, NoSuchPathError
+
+        try:
+            return Repo(self.path, search_parent_directories=True)
+        except (InvalidGitRepositoryError, NoSuchPathError):
+            msg = f"{self.path} is not in a git repository"
+            raise OnevmError(
+                msg, next_step="run `git init` and commit there, or mend the stack's `path` in services.toml"
+            ) from None
+
+    def _git(self, command: str, *args: str) -> str:
+        from git.exc import GitCommandError
+
+        try:
+            return str(getattr(self._repository.git, command)(*args, strip_newline_in_stdout=False))
+        except GitCommandError as error:
+            text = str(error.stderr).strip()
+            if "dubious ownership" in text:
+                msg = f"git refuses {self.path}: it belongs to another user"
+                raise OnevmError(
+                    msg, next_step=f"git config --global --add safe.directory {self.top_or_path}"
+                ) from None
+            msg = f"git {command} failed in {self.path}"
+            raise OnevmError(msg, detail=text, next_step="see what `git status` says there") from None
+
+    @property
+    def top_or_path(self) -> Path:
+        """The top of the work tree, or the folder we were given if there is none."""
+        top = self._repository.working_tree_dir
+        return Path(top) if top else self.path
+
+    @cached_property
+    def top(self) -> Path:
+        """The top of the work tree."""
+        return self.top_or_path
+
+    @cached_property
+    def head(self) -> Commit:
+        """The commit that is checked out.
+
+        Raises:
+            OnevmError: there is no commit yet.
+        """
+        try:
+            self._git("rev_parse", "--verify", "--quiet", "HEAD^{commit}")
+        except OnevmError as error:
+            if "dubious" in str(error) or "another user" in str(error):
+                raise
+            msg = f"{self.top} has no commit yet"
+            raise OnevmError(msg, next_step="commit something: images are tagged with the commit") from None
+        return self.commit("HEAD")
+
+    def commit(self, revision: str) -> Commit:
+        """Return the commit that a revision names."""
+        sha, date, subject = self._git("log", "-1", "--format=%H%x00%cI%x00%s", revision, "--").split("\0", 2)
+        return Commit(sha=sha, date=date, subject=subject.strip())
+
+    @cached_property
+    def origin(self) -> str:
+        """The URL of the remote `origin` without user and password, or an empty string."""
+        from urllib.parse import urlsplit, urlunsplit
+
+        try:
+            url = self._git("config", "--get", "remote.origin.url").strip()
+        except OnevmError:
+            return ""
+        parts = urlsplit(url)
+        if parts.scheme in {"http", "https"} and parts.hostname:
+            port = f":{parts.port}" if parts.port else ""
+            return urlunsplit((parts.scheme, parts.hostname + port, parts.path, "", ""))
+        return url
+
+    @cached_property
+    def uncommitted(self) -> frozenset[Path]:
+        """Absolute paths that differ from the commit, untracked files included, ignored ones not."""
+        fields = iter(self._git("status", "--porcelain", "-z", "--untracked-files=all").split("\0"))
+        paths: set[Path] = set()
+        for field in fields:
+            if len(field) > 3:  # noqa: PLR2004 - two letters of state, a space, a path
+                paths.add(self.top / field[3:])
+                if field[0] in "RC":
+                    paths.add(self.top / next(fields))
+        return frozenset(paths)
+
+    def has(self, sha: str) -> bool:
+        """Whether the commit is in this clone."""
+        try:
+            self._git("cat_file", "-e", f"{sha}^{{commit}}")
+        except OnevmError:
+            return False
+        return True
+
+    def changed_between(self, base: str, head: str) -> tuple[Path, ...]:
+        """Return the absolute paths that differ between two commits (two-dot, renames as both names)."""
+        text = self._git("diff", "--name-only", "--no-renames", "-z", base, head, "--")
+        return tuple(self.top / name for name in text.split("\0") if name)
+
+    def commits_between(self, base: str, head: str, limit: int = 20) -> tuple[Commit, ...]:
+        """Return up to `limit` commits that `head` has and `base` has not, newest first."""
+        text = self._git("log", f"--max-count={limit}", "--format=%H%x00%cI%x00%s", f"{base}..{head}", "--")
+        return tuple(
+            Commit(sha=sha, date=date, subject=subject)
+            for sha, date, subject in (line.split("\0", 2) for line in text.splitlines() if line)
+        )

@@ -1,0 +1,99 @@
+"""Docker Compose on the host: what a release would be there, and bringing its services up."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from tasks.adapters.process import CommandFailed
+from tasks.adapters.release_folder import OVERRIDE, ReleaseFolder, archive
+from tasks.adapters.transport import Transport
+from tasks.core.errors import OnevmError, ToolError
+from tasks.core.secret import Secret
+from tasks.core.versions import Version
+
+CONFIG_SECONDS = 60
+NO_DEPS_IS_SAFE = Version(2, 29, 3)
+
+# A release's files come as a tar on standard input; nothing is left behind.
+_CONFIG = """set -eu; umask 077
+project=$1; shift
+dir=$(mktemp -d); trap 'rm -rf "$dir"' EXIT; trap 'exit 143' TERM INT HUP
+tar -xf - -C "$dir"; [ -d "$project" ] || project=$dir
+docker compose version --short 2>/dev/null || echo 0
+cd "$dir"; docker compose --project-directory "$project" "$@" config --format json
+"""
+_HASHES = """for path in "$@"; do [ -f "$path" ] && sha256sum -- "$path"; done; exit 0"""
+
+
+def configuration(
+    folder: ReleaseFolder, files: Mapping[str, bytes], compose: Sequence[str], override: str
+) -> tuple[dict[str, Any], Version]:
+    """Return what Compose on the host makes of a release's files, and Compose's version there.
+
+    The host's own `.env` and `env_file`s are in it, so it is handled like a secret: never kept, never shown.
+
+    Args:
+        folder: the stack's folder on the host.
+        files: the release's files by path.
+        compose: which of them are the Compose files, in order.
+        override: the override with the pinned images.
+    """
+    flags = ["-p", folder.stack, *(part for name in (*compose, OVERRIDE) for part in ("-f", name))]
+    data = archive({**files, OVERRIDE: override.encode()})
+    command = ["sh", "-c", _CONFIG, "sh", str(folder.project), *flags]
+    try:
+        out = folder.transport.run(command, timeout=CONFIG_SECONDS, input=data).stdout
+    except CommandFailed as failed:
+        raise _explained(folder, failed) from None
+    version, _, document = out.partition("\n")
+    return json.loads(document), Version.parse(version)
+
+
+def _explained(folder: ReleaseFolder, failed: CommandFailed) -> OnevmError:
+    if "is not a docker command" in failed.stderr or "unknown shorthand flag" in failed.stderr:
+        return ToolError(
+            f"Docker Compose v2 is not installed on host {folder.transport.name}",
+            next_step="install docker-compose-plugin there (Debian 13: docker-compose)",
+        )
+    next_step = "mend the Compose files, then run `doit plan`"
+    if "env file" in failed.stderr or "variable" in failed.stderr:
+        next_step = f"put the file or the variable on the host, below {folder.project} (`.env` is read there)"
+    return OnevmError(
+        f"stack {folder.stack}: Compose on host {folder.transport.name} refuses the release",
+        detail=failed.stderr.strip(),
+        next_step=next_step,
+    )
+
+
+def file_hashes(transport: Transport, paths: Sequence[str]) -> dict[str, str]:
+    """Return the sha256 of files on the host by path; files that are not there are left out."""
+    if not paths:
+        return {}
+    out = transport.run(["sh", "-c", _HASHES, "sh", *paths], timeout=CONFIG_SECONDS).stdout
+    return {path: digest for digest, _, path in (line.partition("  ") for line in out.splitlines())}
+
+
+def up(
+    folder: ReleaseFolder,
+    release: PurePosixPath,
+    compose: Sequence[str],
+    services: Sequence[str],
+    *,
+    flags: Sequence[str] = (),
+    env: Mapping[str, str | Secret] | None = None,
+    timeout: float,
+) -> None:
+    """Run `docker compose up -d` for some services of a staged release.
+
+    Raises:
+        OnevmError: Compose failed or did not end in time; its own words are the detail.
+    """
+    command = [*folder.compose(release, compose), "--progress", "plain", "up", "-d", "--no-build", *flags, *services]
+    try:
+        folder.transport.run(command, timeout=timeout, env=env)
+    except CommandFailed as failed:
+        what = f"{folder.stack}: `docker compose up` of {', '.join(services)} failed"
+        if failed.returncode is None:
+            what = f"{folder.stack}: `docker compose up` of {', '.join(services)} did not end within {timeout:g} s"
+        raise OnevmError(what, detail=failed.stderr.strip(), next_step="see the containers' logs") from None

@@ -1,0 +1,201 @@
+"""The only way Onevm starts a program.
+
+Commands are lists, never shell strings. Every command has a time limit. A child lives in its own session and
+dies with us: on an exception, on a signal (`stop_all`), and, where util-linux is present, by the kernel's
+parent-death signal when we are killed with SIGKILL.
+"""
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tasks.core.errors import OnevmError, ToolError
+from tasks.core.secret import Secret
+
+TAIL_LINES = 15
+GRACE_SECONDS = 5.0
+
+_running: set[subprocess.Popen[bytes]] = set()
+_guard = threading.Lock()
+_stopping = threading.Event()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Completed:
+    """What a finished command left: its exit code and its text."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class CommandFailed(OnevmError):
+    """A command that ended with another exit code than 0, or did not end in time.
+
+    Attributes:
+        returncode: the exit code; None if the time limit struck.
+        stderr: what it wrote to standard error.
+    """
+
+    def __init__(self, args: Sequence[str], *, returncode: int | None, stderr: str, limit: float) -> None:
+        ending = f"exit {returncode}" if returncode is not None else f"no answer within {limit:g} s"
+        super().__init__(f"{shlex.join(args[:8])} failed ({ending})", detail=tail(stderr))
+        self.returncode = returncode
+        self.stderr = stderr
+
+
+def tail(text: str, lines: int = TAIL_LINES) -> str:
+    """Return the last `lines` lines of a text."""
+    return "\n".join(text.rstrip().splitlines()[-lines:])
+
+
+@cache
+def _with_parent_death_signal() -> tuple[str, ...]:
+    setpriv = shutil.which("setpriv")
+    return (setpriv, "--pdeathsig", "TERM", "--") if setpriv and Path("/proc").is_dir() else ()
+
+
+def _environment(extra: Mapping[str, str | Secret] | None) -> dict[str, str] | None:
+    if not extra:
+        return None
+    plain = {name: v.reveal() if isinstance(v, Secret) else v for name, v in extra.items()}
+    return os.environ | plain
+
+
+def start(
+    args: Sequence[str],
+    *,
+    env: Mapping[str, str | Secret] | None = None,
+    cwd: str | Path | None = None,
+    stdin: bool = False,
+    merge: bool = False,
+) -> subprocess.Popen[bytes]:
+    """Start a program; `finish` must be called with it. `run` and `lines` do both.
+
+    Args:
+        args: the command as a list.
+        env: variables added to our own environment; secrets are revealed only to the child.
+        cwd: its working directory.
+        stdin: whether to connect a pipe to its standard input (otherwise /dev/null).
+        merge: whether standard error goes where standard output goes.
+
+    Raises:
+        ToolError: the program is not installed.
+    """
+    if _stopping.is_set():
+        raise SystemExit(128 + signal.SIGTERM)
+    if shutil.which(args[0]) is None:
+        msg = f"{args[0]} is not installed (not found on PATH)"
+        raise ToolError(msg, next_step=f"install {args[0]}, or run scripts/lab install")
+    child = subprocess.Popen(
+        [*_with_parent_death_signal(), *args],
+        stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if merge else subprocess.PIPE,
+        env=_environment(env),
+        cwd=cwd,
+        start_new_session=True,
+    )
+    with _guard:
+        _running.add(child)
+    return child
+
+
+def _kill(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, number)
+
+
+def finish(child: subprocess.Popen[bytes]) -> None:
+    """End a child that still runs (SIGTERM, then SIGKILL to its whole session) and forget it."""
+    if child.poll() is None:
+        _kill(child, signal.SIGTERM)
+        try:
+            child.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            _kill(child, signal.SIGKILL)
+            child.wait()
+    for pipe in (child.stdin, child.stdout, child.stderr):
+        if pipe:
+            with contextlib.suppress(OSError):
+                pipe.close()
+    with _guard:
+        _running.discard(child)
+
+
+def stop_all() -> None:
+    """End every child of every thread and start no new one: we are about to leave."""
+    _stopping.set()
+    with _guard:
+        children = list(_running)
+    for child in children:
+        _kill(child, signal.SIGTERM)
+
+
+def run(
+    args: Sequence[str],
+    *,
+    timeout: float,
+    input: bytes | Secret | None = None,  # noqa: A002 - the name subprocess uses
+    env: Mapping[str, str | Secret] | None = None,
+    cwd: str | Path | None = None,
+    check: bool = True,
+) -> Completed:
+    """Run a command to its end.
+
+    Args:
+        args: the command as a list.
+        timeout: seconds after which it is ended.
+        input: bytes, or a secret, for its standard input.
+        env: variables added to our own environment.
+        cwd: its working directory.
+        check: whether another exit code than 0 is an error.
+
+    Raises:
+        CommandFailed: it failed (with `check`), or the time limit struck.
+        ToolError: the program is not installed.
+    """
+    data = input.reveal().encode() if isinstance(input, Secret) else input
+    child = start(args, env=env, cwd=cwd, stdin=data is not None)
+    try:
+        out, err = child.communicate(data, timeout)
+    except subprocess.TimeoutExpired:
+        raise CommandFailed(args, returncode=None, stderr="", limit=timeout) from None
+    finally:
+        finish(child)
+    text = err.decode(errors="replace")
+    if check and child.returncode:
+        raise CommandFailed(args, returncode=child.returncode, stderr=text, limit=timeout)
+    return Completed(returncode=child.returncode, stdout=out.decode(errors="replace"), stderr=text)
+
+
+@contextlib.contextmanager
+def lines(
+    args: Sequence[str],
+    *,
+    timeout: float,
+    env: Mapping[str, str | Secret] | None = None,
+    cwd: str | Path | None = None,
+) -> Iterator[tuple[Iterator[str], subprocess.Popen[bytes]]]:
+    """Start a command and give its lines (standard output and error, merged) as they come.
+
+    The child is ended on leaving, and after `timeout` seconds; its exit code is `child.wait()` after the lines.
+    """
+    child = start(args, env=env, cwd=cwd, merge=True)
+    watchdog = threading.Timer(timeout, _kill, (child, signal.SIGKILL))
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        pipe = child.stdout
+        yield (line.decode(errors="replace").rstrip("\r\n") for line in pipe or ()), child
+    finally:
+        watchdog.cancel()
+        finish(child)

@@ -1,0 +1,156 @@
+"""A stack's folder on its host: releases/, current, project/, audit.jsonl.
+
+Everything is done by short POSIX scripts through a transport, so that this machine and a VM behave alike.
+Files appear whole: written beside, then renamed.
+"""
+
+import io
+import json
+import shlex
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from tasks.adapters.transport import Transport
+from tasks.core.errors import OnevmError
+from tasks.core.release import Release, from_json
+
+FILES_SECONDS = 60
+OVERRIDE = "onevm.yaml"
+
+_STAGE = """set -eu; umask 022
+mkdir -p "$1/releases" "$1/project"
+rm -rf "$1/releases/.$2"; mkdir "$1/releases/.$2"
+tar -xf - -C "$1/releases/.$2"
+rm -rf "$1/releases/$2"; mv "$1/releases/.$2" "$1/releases/$2"
+"""
+# $1 folder, $2 release; names on standard input, one a line: "+ path" to put in place, "- path" to take away.
+_PLACE = """set -eu; umask 022; cd "$1/project"
+while read -r mark path; do
+  if [ "$mark" = - ]; then rm -f -- "$path"; continue; fi
+  case "$path" in */*) mkdir -p -- "${path%/*}";; esac
+  if [ -d "$path" ] && [ ! -L "$path" ]; then rmdir -- "$path"; fi
+  cp -p -- "../releases/$2/$path" "$path.onevm-new"; mv -f -- "$path.onevm-new" "$path"
+done
+"""
+_RECORD = """set -eu; umask 022; cd "$1"
+cat > "releases/$2/.release.json"; sync "releases/$2/.release.json" 2>/dev/null || sync
+mv -f "releases/$2/.release.json" "releases/$2/release.json"
+"""
+_ACTIVATE = """set -eu; cd "$1"
+ln -sfn "releases/$2" .current-new; mv -fT .current-new current 2>/dev/null || mv -fh .current-new current
+sync . 2>/dev/null || sync
+"""
+_AUDIT = """set -eu; umask 022; mkdir -p "$1"; cd "$1"
+if [ -s audit.jsonl ] && [ -n "$(tail -c 1 audit.jsonl)" ]; then echo >> audit.jsonl; fi
+cat >> audit.jsonl; sync audit.jsonl 2>/dev/null || sync
+"""
+_CURRENT = """cd "$1" 2>/dev/null || exit 0
+readlink current || exit 0
+cat current/release.json
+"""
+_HISTORY = """cd "$1/releases" 2>/dev/null || exit 0
+for file in */release.json; do [ -f "$file" ] && cat "$file" && printf '\\000'; done
+exit 0
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Current:
+    """The release that `current` points to, or why there is none."""
+
+    release: Release | None
+    note: str = ""
+
+
+class ReleaseFolder:
+    """One stack's folder.
+
+    Args:
+        transport: the way to the host.
+        root: the host's root folder.
+        stack: the stack's name.
+    """
+
+    def __init__(self, transport: Transport, root: PurePosixPath, stack: str) -> None:
+        self.transport = transport
+        self.path = root / stack
+        self.project = self.path / "project"
+        self.stack = stack
+
+    def _script(self, text: str, *args: str, data: bytes | None = None, timeout: float = FILES_SECONDS) -> str:
+        command = ["sh", "-c", text, "sh", str(self.path), *args]
+        return self.transport.run(command, timeout=timeout, input=data).stdout
+
+    def current(self) -> Current:
+        """Return the current release, or a note on what is wrong with it."""
+        text = self._script(_CURRENT)
+        link, _, document = text.partition("\n")
+        if not link:
+            return Current(release=None)
+        if not document.strip():
+            return Current(release=None, note=f"{self.path}/current points to {link}, which has no release.json")
+        try:
+            return Current(release=from_json(document, f"{self.path}/{link}/release.json"))
+        except OnevmError as error:
+            return Current(release=None, note=str(error))
+
+    def releases(self) -> tuple[tuple[Release, ...], tuple[str, ...]]:
+        """Return all recorded releases, newest first, and a note for each record that cannot be read."""
+        found, notes = [], []
+        for document in self._script(_HISTORY).split("\0"):
+            if document.strip():
+                try:
+                    found.append(from_json(document, f"a release.json under {self.path}/releases"))
+                except OnevmError as error:
+                    notes.append(str(error))
+        return tuple(sorted(found, key=lambda r: r.id, reverse=True)), tuple(notes)
+
+    def folder_of(self, release_id: str) -> PurePosixPath:
+        """Return the folder of a release."""
+        return self.path / "releases" / release_id
+
+    def stage(self, release_id: str, files: Mapping[str, bytes]) -> PurePosixPath:
+        """Put a release's files on the host; it counts only once it is recorded."""
+        self._script(_STAGE, release_id, data=archive(files))
+        return self.folder_of(release_id)
+
+    def place(self, release_id: str, files: Sequence[str], gone: Sequence[str]) -> None:
+        """Put the travelling files of a release into the project folder, each by a rename."""
+        marks = [f"+ {path}" for path in files] + [f"- {path}" for path in gone]
+        if marks:
+            self._script(_PLACE, release_id, data=("\n".join(marks) + "\n").encode())
+
+    def record(self, release: Release) -> None:
+        """Write release.json beside, sync it, rename it into place."""
+        self._script(_RECORD, release.id, data=release.to_json().encode())
+
+    def activate(self, release_id: str) -> None:
+        """Let `current` point to a release."""
+        self._script(_ACTIVATE, release_id)
+
+    def audit(self, event: Mapping[str, object]) -> None:
+        """Append one event to audit.jsonl, synced; a torn last line of a crash is closed first."""
+        self._script(_AUDIT, data=(json.dumps(event, sort_keys=True) + "\n").encode())
+
+    def compose(self, folder: PurePosixPath, files: Sequence[str]) -> list[str]:
+        """Return the `docker compose` command for a release's files on the host."""
+        flags = [part for name in (*files, OVERRIDE) for part in ("-f", str(folder / name))]
+        return ["docker", "compose", "-p", self.stack, "--project-directory", str(self.project), *flags]
+
+    def operator_line(self, files: Sequence[str]) -> str:
+        """Return the line that starts the current release without Onevm."""
+        return shlex.join([*self.compose(self.path / "current", files), "up", "-d"])
+
+
+def archive(files: Mapping[str, bytes]) -> bytes:
+    """Return a tar archive of files; a value that starts with an executable's mark keeps mode 755."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in sorted(files.items()):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            entry.mode = 0o755 if content.startswith(b"#!") else 0o644
+            tar.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()

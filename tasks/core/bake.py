@@ -1,0 +1,139 @@
+"""One bake file for everything that is stale."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.core.build import BuildDefinition
+from tasks.core.images import CONTENT_KEY_LABEL, CREATED_LABEL, REVISION_LABEL, SOURCE_LABEL
+from tasks.core.model import Builder
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """One service to build.
+
+    Attributes:
+        definition: what to build.
+        content_key: the key of its inputs.
+        reference: the tag to give the image.
+        repository: its repository, for the cache.
+        push: whether the registry gets it; else the local engine does.
+        args: build args with the volatile ones filled in.
+        revision: the commit.
+        source: where the checkout came from.
+        created: the commit's date.
+    """
+
+    definition: BuildDefinition
+    content_key: str
+    reference: str
+    repository: str
+    push: bool
+    args: Mapping[str, str]
+    revision: str
+    source: str
+    created: str
+
+
+def target_names(definitions: Sequence[BuildDefinition]) -> dict[tuple[str, str], str]:
+    """Return a bake target name for each (stack, service); bake allows no dots in them."""
+    names: dict[tuple[str, str], str] = {}
+    stacks = {d.stack for d in definitions}
+    for d in definitions:
+        name = d.service if len(stacks) == 1 else f"{d.stack}-{d.service}"
+        name = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in name)
+        while name in names.values():
+            name += "-"
+        names[d.stack, d.service] = name
+    return names
+
+
+def bake_file(
+    targets: Sequence[Target], only_context: Sequence[Target], builder: Builder, names: Mapping[tuple[str, str], str]
+) -> str:
+    """Return the bake file as JSON.
+
+    Args:
+        targets: services to build.
+        only_context: fresh services that a target starts from: in the file, not built for themselves.
+        builder: where the cache is kept.
+        names: bake target names.
+    """
+    document = {
+        names[t.definition.stack, t.definition.service]: _target(t, builder, names) for t in (*targets, *only_context)
+    }
+    return json.dumps({"target": document}, indent=1, sort_keys=True)
+
+
+def _target(target: Target, builder: Builder, names: Mapping[tuple[str, str], str]) -> dict[str, Any]:
+    d = target.definition
+    labels = {
+        CONTENT_KEY_LABEL: target.content_key,
+        REVISION_LABEL: target.revision,
+        SOURCE_LABEL: target.source,
+        CREATED_LABEL: target.created,
+    }
+    spec: dict[str, Any] = {
+        "context": d.context,
+        "args": {name: _literal(value) for name, value in target.args.items()},
+        "labels": {name: _literal(value) for name, value in labels.items() if value},
+        "tags": [target.reference],
+        "output": ["type=image,push=true" if target.push else "type=docker"],
+        "contexts": {name: _context(d, value, names) for name, value in d.contexts},
+        "secret": [_secret(s.id, s.environment, str(s.file or "")) for s in d.secrets],
+        **{_BAKE_OPTIONS[name]: json.loads(text) for name, text in d.options if name in _BAKE_OPTIONS},
+    }
+    if d.dockerfile_inline:
+        spec["dockerfile-inline"] = _literal(d.dockerfile_inline)
+    elif d.dockerfile:
+        spec["dockerfile"] = str(d.dockerfile)
+    if d.target:
+        spec["target"] = d.target
+    if d.platforms:
+        spec["platforms"] = list(d.platforms)
+    spec |= _cache(builder, target)
+    return {key: value for key, value in spec.items() if value not in ({}, [])}
+
+
+# Compose's name -> bake's. What bake cannot say is refused in steps/preflight.
+_BAKE_OPTIONS = {"network": "network", "ssh": "ssh", "shm_size": "shm-size", "ulimits": "ulimits"}
+
+
+def unsupported_options(definition: BuildDefinition) -> tuple[str, ...]:
+    """Return the build options of Compose that a bake file cannot express."""
+    return tuple(name for name, _ in definition.options if name not in _BAKE_OPTIONS)
+
+
+def _literal(text: str) -> str:
+    # Bake expands ${…} and %{…} in JSON strings; a doubled mark is itself.
+    return text.replace("${", "$${").replace("%{", "%%{")
+
+
+def _context(definition: BuildDefinition, value: str, names: Mapping[tuple[str, str], str]) -> str:
+    if value.startswith("target:"):
+        return f"target:{names[definition.stack, value.removeprefix('target:')]}"
+    return value
+
+
+def _secret(identity: str, environment: str | None, file: str) -> str:
+    return f"id={identity},env={environment}" if environment else f"id={identity},src={file}"
+
+
+def _cache(builder: Builder, target: Target) -> dict[str, list[str]]:
+    if not target.push or builder.cache == "none":
+        return {}
+    latest = f"type=registry,ref={target.repository}:latest"
+    cached = f"{target.repository}:buildcache"
+    match builder.cache:
+        case "inline":
+            return {"cache-to": ["type=inline"], "cache-from": [latest]}
+        case "registry":
+            return {
+                "cache-to": [f"type=registry,ref={cached},mode=max"],
+                "cache-from": [f"type=registry,ref={cached}", latest],
+            }
+        case "gha":
+            scope = f"{target.definition.stack}-{target.definition.service}"
+            return {"cache-to": [f"type=gha,scope={scope},mode=max"], "cache-from": [f"type=gha,scope={scope}"]}

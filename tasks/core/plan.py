@@ -1,0 +1,61 @@
+"""A plan: the operations that lead from what is observed to what is desired, each with its cause.
+
+Data only: nothing here acts. `reconcile.py` makes it, steps/ executes it.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Verb = Literal["build", "push", "tag", "pull", "sweep", "create", "start", "recreate", "remove"]
+_ORDER: tuple[Verb, ...] = ("build", "push", "tag", "pull", "sweep", "create", "start", "recreate", "remove")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Operation:
+    """One step.
+
+    Attributes:
+        verb: what is done.
+        service: the Compose service it is done to (a container's name for sweep and remove).
+        cause: why.
+        rollout: how a container is replaced, for `recreate`.
+    """
+
+    verb: Verb
+    service: str
+    cause: str
+    rollout: str = ""
+
+    def __str__(self) -> str:
+        how = f" ({self.rollout})" if self.rollout else ""
+        return f"{self.verb} {self.service}{how}: {self.cause}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """The operations for one stack, in the order of their phases."""
+
+    stack: str
+    operations: tuple[Operation, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.operations)
+
+    def of(self, *verbs: Verb) -> tuple[Operation, ...]:
+        """Return the operations with one of these verbs."""
+        return tuple(op for op in self.operations if op.verb in verbs)
+
+    def services(self, *verbs: Verb) -> frozenset[str]:
+        """Return the services that have an operation with one of these verbs."""
+        return frozenset(op.service for op in self.of(*verbs))
+
+    def __str__(self) -> str:
+        if not self.operations:
+            return f"{self.stack}: nothing to do"
+        return "\n".join([f"{self.stack}:", *(f"  {op}" for op in self.operations)])
+
+
+def ordered(operations: list[Operation]) -> tuple[Operation, ...]:
+    """Return operations by phase, then service."""
+    return tuple(sorted(operations, key=lambda op: (_ORDER.index(op.verb), op.service)))

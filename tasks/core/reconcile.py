@@ -1,0 +1,97 @@
+"""Desired against observed: the plan. Pure; no question is asked while deciding."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tasks.core.compose import ComposeService
+from tasks.core.observed import Container, Observed
+from tasks.core.plan import Operation, Plan, ordered
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Desired:
+    """What one service shall be.
+
+    Attributes:
+        image: the pinned reference; None while its digest is not known yet (it is still to be built).
+        config_hash: the hash its containers carry; None with `image`.
+        why: what is known about the reason of a change of image, for example the changed files.
+    """
+
+    image: str | None
+    config_hash: str | None
+    why: str = ""
+
+
+def reconcile(
+    stack: str,
+    services: Mapping[str, ComposeService],
+    desired: Mapping[str, Desired],
+    observed: Observed,
+    *,
+    only: frozenset[str] | None = None,
+) -> Plan:
+    """Return the plan that makes `observed` match `desired`.
+
+    Args:
+        stack: the stack's name.
+        services: the active services of the desired Compose files.
+        desired: what each of them shall be.
+        observed: the snapshot of the host.
+        only: services to touch; None for all. Orphans are left alone unless it is None.
+    """
+    operations: list[Operation] = []
+    for c in observed.containers:
+        if c.is_leftover and c.state != "running":
+            operations.append(Operation(verb="sweep", service=c.name, cause="left behind by a deploy that was killed"))
+    for name, want in sorted(desired.items()):
+        if only is not None and name not in only:
+            continue
+        if want.image and "@" in want.image and want.image not in observed.images:
+            operations.append(Operation(verb="pull", service=name, cause="the host does not have this digest"))
+        operations += _of_service(services[name], want, observed.of(name))
+    if only is None:
+        operations += [
+            Operation(verb="remove", service=c.name, cause=f"service {c.service} is no longer in the Compose files")
+            for c in observed.containers
+            if c.service not in services and not c.one_off and not c.is_leftover
+        ]
+    return Plan(stack=stack, operations=ordered(operations))
+
+
+def _of_service(service: ComposeService, want: Desired, containers: tuple[Container, ...]) -> list[Operation]:
+    name = service.name
+    if service.replicas == 0 and not containers:
+        return []
+    if not containers:
+        return [Operation(verb="create", service=name, cause="no container yet")]
+    if cause := _difference(want, containers):
+        return [Operation(verb="recreate", service=name, cause=cause, rollout="recreate")]
+    if len(containers) != service.replicas:
+        return [Operation(verb="start", service=name, cause=f"{len(containers)} of {service.replicas} replicas exist")]
+    down = [c for c in containers if c.state != "running" and not (service.is_one_shot and _ended_well(c))]
+    if down:
+        return [Operation(verb="start", service=name, cause=f"{down[0].name} is {down[0].condition}")]
+    return []
+
+
+def _ended_well(container: Container) -> bool:
+    return container.state == "exited" and container.exit_code == 0
+
+
+def _difference(want: Desired, containers: tuple[Container, ...]) -> str:
+    if want.image is None:
+        return want.why or "its image will be built"
+    for c in containers:
+        if c.image != want.image:
+            return want.why or f"image {_short(c.image)} -> {_short(want.image)}"
+        if not c.config_hash:
+            return "its container was not made by Onevm"
+        if c.config_hash != want.config_hash:
+            return want.why or "its configuration changed"
+    return ""
+
+
+def _short(image: str) -> str:
+    name, at, digest = image.partition("@sha256:")
+    return f"{name.rsplit('/', 1)[-1]}@{digest[:12]}" if at else image

@@ -1,0 +1,107 @@
+"""A release: for one stack at one commit, which exact bytes every service runs.
+
+Written once as JSON (schema 1), beside and renamed, never edited. The rules are in docs/architecture.md.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from tasks.core.errors import OnevmError
+
+SCHEMA = 1
+Outcome = Literal["good", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReleasedService:
+    """One service of a release.
+
+    Attributes:
+        image: `repository@digest`; an external image that no registry knows keeps its tag.
+        content_key: the key of a built service, empty for an external one.
+        revision: the commit at which these bytes were built, empty for an external one.
+        external: whether the image is not built here.
+        source: the reference in the Compose file that an external image was resolved from.
+    """
+
+    image: str
+    content_key: str = ""
+    revision: str = ""
+    external: bool = False
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Release:
+    """What a stack is, or was, on its host.
+
+    Attributes:
+        id: sorts by time: `<UTC time>-<sha7>[-dirty]`.
+        sha: the full commit.
+        dirty: whether uncommitted changes went in.
+        created: ISO 8601, UTC.
+        performer: who deployed, `user@machine`.
+        previous: the id of the release that was current before, or None.
+        services: by name.
+        compose: Compose files and travelling files, path in the checkout -> sha256 of the content.
+        kind: `deploy` or `rollback`.
+        outcome: `good` or `failed`.
+        timings: seconds by phase.
+    """
+
+    id: str
+    stack: str
+    sha: str
+    dirty: bool
+    created: str
+    performer: str
+    previous: str | None
+    services: dict[str, ReleasedService]
+    compose: dict[str, str]
+    files: dict[str, str] = field(default_factory=dict)
+    kind: str = "deploy"
+    outcome: Outcome = "good"
+    reason: str = ""
+    timings: dict[str, float] = field(default_factory=dict)
+
+    def same_content(self, other: "Release") -> bool:
+        """Whether the two put the same bytes and files on the host, from the same commit."""
+        return (self.sha, self.dirty, self.services, self.compose, self.files) == (
+            other.sha,
+            other.dirty,
+            other.services,
+            other.compose,
+            other.files,
+        )
+
+    def to_json(self) -> str:
+        """Return the release as its JSON document."""
+        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2, sort_keys=True) + "\n"
+
+
+def from_json(text: str, where: str) -> Release:
+    """Return the release of a JSON document.
+
+    Args:
+        text: the document.
+        where: its path, for messages.
+
+    Raises:
+        OnevmError: it is not a release, or of a newer schema.
+    """
+    try:
+        raw: Mapping[str, Any] = json.loads(text)
+        schema = raw["schema"]
+        if schema != SCHEMA:
+            msg = f"{where} has schema {schema}; this Onevm reads schema {SCHEMA}"
+            raise OnevmError(msg, next_step="use the Onevm that wrote it, or a newer one")
+        fields = {key: value for key, value in raw.items() if key in Release.__dataclass_fields__}
+        fields["services"] = {name: ReleasedService(**spec) for name, spec in raw["services"].items()}
+        return Release(**fields)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        msg = f"{where} is not a release: {type(error).__name__}: {error}"
+        raise OnevmError(
+            msg, next_step="it was edited or half-written; deploy again, it is not needed for that"
+        ) from None

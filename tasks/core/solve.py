@@ -1,0 +1,95 @@
+"""What BuildKit reports while it bakes, as `--progress=rawjson` prints it."""
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+_NAME = re.compile(r"^\[(?P<target>[^\s\]]+)(?:\s+(?P<stage>[^\]]*))?\]\s*(?P<text>.*)$", re.DOTALL)
+_STEP = re.compile(r"(\d+)/(\d+)$")
+LOG_LINES = 40
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """A step of one target began, ended or failed."""
+
+    target: str
+    text: str
+    finished: bool = False
+    cached: bool = False
+    error: str = ""
+
+
+@dataclass(kw_only=True, slots=True)
+class Solve:
+    """Follows one bake.
+
+    Attributes:
+        targets: names of the targets in the bake.
+        errors: message by target, in the order in which they came.
+        logs: the last lines each target wrote.
+        words: what buildx wrote besides its JSON: its own error message.
+    """
+
+    targets: tuple[str, ...]
+    errors: dict[str, str] = field(default_factory=dict)
+    logs: dict[str, list[str]] = field(default_factory=dict)
+    words: list[str] = field(default_factory=list)
+    _vertex: dict[str, str] = field(default_factory=dict)
+    _buffer: list[str] = field(default_factory=list)
+
+    def read(self, lines: Iterable[str]) -> Iterator[Step]:
+        """Yield the steps that the lines tell of, as they come."""
+        for line in lines:
+            if not self._buffer and not line.startswith("{"):
+                self.words.append(line)
+                continue
+            self._buffer.append(line)
+            if line.endswith("}") and (line == "}" or len(self._buffer) == 1):
+                text = "\n".join(self._buffer)
+                try:
+                    document = json.loads(text)
+                except ValueError:
+                    if line == "}":
+                        self.words += self._buffer
+                        self._buffer = []
+                    continue
+                self._buffer = []
+                yield from self._of(document)
+
+    def _of(self, document: dict[str, Any]) -> Iterator[Step]:
+        for vertex in document.get("vertexes") or ():
+            target, text = self._named(vertex.get("name", ""))
+            if not target:
+                continue
+            self._vertex[vertex["digest"]] = target
+            error = vertex.get("error", "")
+            if error and "context canceled" not in error:
+                self.errors.setdefault(target, error)
+            if vertex.get("started") or vertex.get("cached"):
+                yield Step(
+                    target=target,
+                    text=text,
+                    finished=bool(vertex.get("completed")),
+                    cached=bool(vertex.get("cached")),
+                    error=error,
+                )
+        for log in document.get("logs") or ():
+            target = self._vertex.get(log["vertex"], "")
+            kept = self.logs.setdefault(target, [])
+            kept += base64.b64decode(log.get("data") or "").decode(errors="replace").splitlines()
+            del kept[:-LOG_LINES]
+
+    def _named(self, name: str) -> tuple[str, str]:
+        match = _NAME.match(name)
+        if not match:
+            return (self.targets[0] if len(self.targets) == 1 else "", name.partition("\n")[0])
+        target, stage, text = match["target"], match["stage"] or "", match["text"].partition("\n")[0]
+        if target not in self.targets:
+            # With one target buildx leaves its name away: "[2/5] RUN …", "[internal] …".
+            return (self.targets[0] if len(self.targets) == 1 and target != "internal" else "", text)
+        step = _STEP.search(stage)
+        return target, f"{step[1]}/{step[2]} {text}" if step else text

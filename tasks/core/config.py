@@ -56,6 +56,27 @@ def unknown_services(stack: Stack, names: Collection[str]) -> tuple[Problem, ...
     )
 
 
+def shared_repositories(configuration: Configuration, built: Mapping[str, Collection[str]]) -> tuple[Problem, ...]:
+    """Return the services whose images would get the name of another stack's.
+
+    `a` with service `b-c` and `a-b` with service `c` are both `<url>/a-b-c`.
+
+    Args:
+        configuration: the stacks.
+        built: for each stack's name, the names of its built services.
+    """
+    owners: dict[str, tuple[str, str]] = {}
+    problems: list[Problem] = []
+    for name, services in built.items():
+        for service in services:
+            image = f"{name}-{service}"
+            stack, other = owners.setdefault(image, (name, service))
+            if stack != name:
+                message = f"the image of {service} would be {image}, as that of {stack}.{other}; rename the stack"
+                problems.append(configuration.stacks[name].problem((), message))
+    return tuple(problems)
+
+
 def _check(fields: Fields, values: dict[str, Any], base: Path, environ: Mapping[str, str]) -> None:
     """Report what the values say together, and with the files that are there."""
     for one, other in (("username", "password_env"), ("password_env", "username")):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.core import hints
 from tasks.core.schema import Key, Named, Table
-from tasks.core.source import Source
+from tasks.core.source import Source, dotted
 from tasks.core.toml_lines import KeyPath
 
 if TYPE_CHECKING:
@@ -49,7 +49,10 @@ class Fields:
         self.problems.append(self.source.problem(key, message))
 
     def table(self, data: Any, schema: Table, key: KeyPath = ()) -> dict[str, Any]:
-        """Read a table with fixed keys; what is missing or wrong is not in the result."""
+        """Read a table with fixed keys; what is missing or wrong is not in the result.
+
+        In an array of strings, None stands in the place of each bad one.
+        """
         if not isinstance(data, dict):
             self.report(key, f"needs a table, like {_name(key)} = {{ … }}, not {type_name(data)}")
             return {}
@@ -63,7 +66,7 @@ class Fields:
                 if value is not None:
                     values[name] = value
             elif item.required:
-                self.report((*key, name), "is missing")
+                self.report((*key, name), _missing(name, item, key))
         return values
 
     def _item(self, data: Any, item: Key | Table | Named, key: KeyPath) -> Any:
@@ -91,23 +94,23 @@ class Fields:
                 self.report((*key, name), message)
         return {name: self.table(value, schema.item, (*key, name)) for name, value in data.items()}
 
-    def _strings(self, data: Any, item: Key, key: KeyPath) -> tuple[str, ...] | None:
+    def _strings(self, data: Any, item: Key, key: KeyPath) -> tuple[str | None, ...] | None:
+        """Return the strings, with None in the place of each bad one."""
         if isinstance(data, str):
             self.report(key, f"needs an array of strings, not a string; write {_name(key)} = [ … ]")
             return None
         if not isinstance(data, list):
             self.report(key, f"needs an array of strings, not {type_name(data)}")
             return None
-        good: list[str] = []
+        good: list[str | None] = []
         for index, value in enumerate(data):
             message = _complaint(value, Key(kind="string", check=item.check))
             if not message and value in good:
                 message = f'"{value}" is there twice'
             if message:
                 self.report((*key, index), message)
-            else:
-                good.append(value)
-        return tuple(good) if len(good) == len(data) else None
+            good.append(None if message else value)
+        return tuple(good)
 
 
 def type_name(value: Any) -> str:
@@ -124,6 +127,16 @@ def type_name(value: Any) -> str:
         time: "a time",
     }
     return names[type(value)]
+
+
+def _missing(name: str, item: Key | Table | Named, key: KeyPath) -> str:
+    header = dotted((*key, name))
+    if isinstance(item, Named):
+        return f"is missing; write [{header}.NAME] for each {item.noun}"
+    if isinstance(item, Table):
+        needed = ", ".join(inner for inner, value in item.keys.items() if value.required)
+        return f"is missing; write [{header}] with {needed}"
+    return f"is missing; write {name} = …"
 
 
 def _name(key: KeyPath) -> str:

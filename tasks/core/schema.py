@@ -100,7 +100,7 @@ HOOKS = Table(
 SERVICE = Table(
     keys={
         "rollout": Key(kind="string", choices=get_args(RolloutKind)),
-        "volatile_args": Key(kind="strings"),
+        "volatile_args": Key(kind="strings", check=syntax.arg_name),
         "inputs": Key(kind="strings", check=syntax.folder),
     },
 )

@@ -1,7 +1,7 @@
 """Stacks of the configuration: their folders and files, and what two stacks say together."""
 
 import os.path
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,12 @@ def check(fields: Fields, name: str, values: Values, base: Path) -> None:
         fields.report((*key, "path"), _not_a_folder(path))
         return
     _check_compose(fields, (*key, "compose"), values, path)
-    for index, file in enumerate(values.get("files", ())):
+    for index, file in _good(values, "files"):
         _check_inner(fields, (*key, "files", index), path, file)
+    for files in ("compose", "files"):
+        _check_spellings(fields, (*key, files), _good(values, files))
     for service, settings in values.get("services", {}).items():
-        for index, more in enumerate(settings.get("inputs", ())):
+        for index, more in _good(settings, "inputs"):
             if not os.path.lexists(path / more):
                 message = f'"{more}" is not there (looked at {os.path.normpath(path / more)})'
                 fields.report((*key, "services", service, "inputs", index), message)
@@ -40,9 +42,12 @@ def check_pairs(fields: Fields, stacks: Mapping[str, Values], base: Path) -> Non
     """Report two stacks that are the same checkout with the same Compose files."""
     seen: dict[tuple[Path, tuple[str, ...]], str] = {}
     for name, values in stacks.items():
-        if "path" not in values:
+        wrong = "compose" not in values and fields.has(("stacks", name, "compose"))
+        if "path" not in values or wrong or None in values.get("compose", ()):
             continue
         place = (folder(values, base), compose_files(values, folder(values, base)))
+        if not place[1]:
+            continue
         if place in seen:
             message = (
                 f"is the same folder and the same Compose files as stacks.{seen[place]};"
@@ -93,6 +98,11 @@ def _verify(values: Values) -> Verify:
     return Verify(**{renamed.get(name, name): value for name, value in values.items()})
 
 
+def _good(values: Values, name: str) -> Iterator[tuple[int, str]]:
+    """Yield index and text of the strings of an array that are well formed."""
+    return ((index, text) for index, text in enumerate(values.get(name, ())) if text is not None)
+
+
 def _not_a_folder(path: Path) -> str:
     if path.is_file():
         return f"{path} is a file; name its folder, and the file itself in compose"
@@ -106,8 +116,18 @@ def _check_compose(fields: Fields, key: KeyPath, values: Values, path: Path) -> 
         return
     if not values["compose"]:
         fields.report(key, "names no file; leave it out for the default")
-    for index, file in enumerate(values["compose"]):
+    for index, file in _good(values, "compose"):
         _check_inner(fields, (*key, index), path, file, is_file=True)
+
+
+def _check_spellings(fields: Fields, key: KeyPath, files: Iterable[tuple[int, str]]) -> None:
+    """Report a file that is there twice, written differently."""
+    seen: set[str] = set()
+    for index, file in files:
+        plain = os.path.normpath(file)
+        if plain in seen:
+            fields.report((*key, index), f'"{file}" is "{plain}" again')
+        seen.add(plain)
 
 
 def _check_inner(fields: Fields, key: KeyPath, path: Path, file: str, *, is_file: bool = False) -> None:

@@ -4,6 +4,7 @@ No message repeats a value that could hold a secret.
 """
 
 import re
+from collections.abc import Callable
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
@@ -26,9 +27,10 @@ def registry_url(value: str) -> str | None:
     if "@" in value:
         return "a user or a digest has no place here; use username and password_env, or leave @… out"
     if "://" in value:
-        return f'has a scheme; write "{value.split("://", 1)[1].rstrip("/")}" (insecure = true for plain HTTP)'
+        rest = value.split("://", 1)[1].rstrip("/")
+        return f"has a scheme; write {_quoted(rest, registry_url)} (insecure = true for plain HTTP)"
     if value.endswith("/"):
-        return f'ends with a slash; write "{value.rstrip("/")}"'
+        return f"ends with a slash; write {_quoted(value.rstrip('/'), registry_url)}"
     domain, _, repository = value.partition("/")
     return _domain(domain) or _repository(domain, repository)
 
@@ -57,7 +59,8 @@ def host_address(value: str) -> str | None:
     if value == "local":
         return None
     if not value.startswith("ssh://"):
-        return 'must be "local" or "ssh://[user@]host[:port]"'
+        near = '; did you mean "ssh://' + value + '"?' if _SSH.fullmatch(f"ssh://{value}") else ""
+        return f'must be "local" or "ssh://[user@]host[:port]"{near}'
     if re.match(r"ssh://[^@/]*:[^@/]*@", value):
         return "has a password in it; use a key, ssh reads ~/.ssh/config and your agent"
     match = _SSH.fullmatch(value)
@@ -98,6 +101,13 @@ def variable_name(value: str) -> str | None:
             " take it out of the file, and out of the history if it was committed"
         )
     return None
+
+
+def arg_name(value: str) -> str | None:
+    """Check the name of a build argument."""
+    if "=" in value:
+        return "must be the name alone; the value comes from the Compose file"
+    return "must be a name without spaces" if re.search(r"\s", value) else None
 
 
 def builder_name(value: str) -> str | None:
@@ -144,6 +154,11 @@ def travelling_path(value: str) -> str | None:
     if ".git" in path.parts:
         return ".git does not belong into a release"
     return inner_path(value)
+
+
+def _quoted(better: str, check: Callable[[str], str | None]) -> str:
+    """Quote a better value, unless that one is wrong too: then it may be anything, a secret included."""
+    return f'"{better}"' if check(better) is None else "host[:port][/path]"
 
 
 def _is_port(port: str | None) -> bool:

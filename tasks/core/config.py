@@ -29,7 +29,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Configuration:
     values = fields.table(fields.data, SCHEMA)
     _check(fields, values, base, environ)
     if fields.problems:
-        problems = dict.fromkeys(sorted(fields.problems, key=lambda problem: problem.line))
+        problems = dict.fromkeys(sorted(fields.problems, key=lambda problem: (problem.line, problem.key)))
         raise ConfigurationError(tuple(problems))
     return _build(path, source, values, base, environ)
 
@@ -86,7 +86,7 @@ def _check(fields: Fields, values: dict[str, Any], base: Path, environ: Mapping[
     hosts.check(fields, known, base, environ)
     for name, stack in values.get("stacks", {}).items():
         if isinstance(fields.data.get("hosts", {}), dict):
-            hosts.check_choice(fields, name, stack, known)
+            hosts.check_choice(fields, name, stack, known, environ)
         stacks.check(fields, name, stack, base)
     stacks.check_pairs(fields, values.get("stacks", {}), base)
 

@@ -29,6 +29,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def unknown_key(name: str, key: KeyPath, table: Table) -> str:
     """Return the message for the key `name`, found at `key`, that `table` does not have."""
     if _SECRET.search(name):
+        if key[0] == "stacks":
+            return "a secret never stands in this file; those of a service stay on the host, in its .env"
         return (
             "a secret never stands in this file; put it into an environment variable"
             " and that variable's NAME into registry.password_env"

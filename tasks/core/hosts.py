@@ -12,6 +12,8 @@ from tasks.core.model import Host
 LOCAL = "local"
 SSH_ROOT = Path("/srv/onevm")
 
+_NO_HOME = "is missing, and HOME is not set to find the default"
+
 Values = Mapping[str, Any]
 
 
@@ -31,7 +33,7 @@ def check(fields: Fields, hosts: Mapping[str, Values], base: Path, environ: Mapp
             _check_remote_root(fields, (*key, "root"), values["root"])
         root = root_of(address, values, base, environ)
         if root is None:
-            fields.report((*key, "root"), "is missing, and HOME is not set to find the default")
+            fields.report((*key, "root"), _NO_HOME)
         elif (address, root) in places:
             fields.report(key, f"is the same machine and root as hosts.{places[address, root]}")
         else:
@@ -68,14 +70,19 @@ def chosen(values: Values, configured: Collection[str]) -> str | None:
     return names[0] if len(names) == 1 else None
 
 
-def check_choice(fields: Fields, stack: str, values: Values, configured: Collection[str]) -> None:
+def check_choice(
+    fields: Fields, stack: str, values: Values, configured: Collection[str], environ: Mapping[str, str]
+) -> None:
     """Report a stack whose host is not there, or that must name one of several."""
     key = ("stacks", stack, "host")
     host = chosen(values, configured)
     if host is None:
         if not fields.has(key):
             fields.report(key, f"is missing, and there is more than one host: {', '.join(sorted(configured))}")
-    elif host != LOCAL and host not in configured:
+    elif host == LOCAL and LOCAL not in configured:
+        if root_of(LOCAL, {}, Path(), environ) is None:
+            fields.report(("hosts", LOCAL, "root"), _NO_HOME)
+    elif host not in configured:
         known = {*configured, LOCAL}
         fields.report(key, f"there is no [hosts.{host}]{did_you_mean(host, known)}")
 

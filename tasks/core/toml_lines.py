@@ -7,6 +7,7 @@ since its first line parses, so tomli itself finds the statements, and each of t
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import tomli
@@ -14,7 +15,7 @@ import tomli
 KeyPath = tuple[str | int, ...]
 """A key from the root of the document: names of tables and keys, and indices into arrays."""
 
-_CLOSERS = ("]", "}", "}]", "]}", "}}", "]}}", "]]", "}]}")
+_CLOSERS = tuple("".join(marks) for depth in (1, 2, 3) for marks in product("]}", repeat=depth))
 _VALUE_ENDS = ("]", "}", '"""', "'''")
 
 

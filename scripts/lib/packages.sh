@@ -48,19 +48,14 @@ can_install() {
 
 # install_missing TOPIC PACKAGE…: installs what is missing of these, or says exactly what to install.
 install_missing() {
-    local topic=$1 package older=() newer=()
+    local topic=$1 wanted
     shift
-    for package in $(missing "$@"); do
-        if [[ $(os_release VERSION_CODENAME) == bookworm && $FROM_TRIXIE == *" $package "* ]]; then
-            newer+=("$package")
-        else
-            older+=("$package")
-        fi
-    done
-    ((${#older[@]} + ${#newer[@]} > 0)) || return 0
-    can_install || refuse_install "$topic" ${older[@]+"${older[@]}"} ${newer[@]+"${newer[@]}"}
-    say "$topic" "installing ${older[*]+${older[*]} }${newer[*]+${newer[*]}}"
-    keep_certificates apt_install "$topic" "${#newer[@]}" ${older[@]+"${older[@]}"} ${newer[@]+"${newer[@]}"}
+    wanted=$(missing "$@" | tr '\n' ' ')
+    [[ -n $wanted ]] || return 0
+    read -r -a wanted <<<"$wanted"
+    can_install || refuse_install "$topic" "${wanted[@]}"
+    say "$topic" "installing ${wanted[*]}"
+    keep_certificates apt_install "$topic" "${wanted[@]}"
 }
 
 # refuse_install TOPIC PACKAGE…
@@ -77,24 +72,36 @@ refuse_install() {
         "install them your own way (Docker: Engine >= $ENGINE_NEEDED, buildx >= $BUILDX_NEEDED, Compose >= $COMPOSE_NEEDED, https://docs.docker.com/engine/install/), then run this command again"
 }
 
-# apt_install TOPIC COUNT PACKAGE…: installs the packages, the last COUNT of them from trixie. Nothing is
-# removed for them, no service starts by itself now or at the next boot.
+# apt_install TOPIC PACKAGE…: installs the packages, some of them from trixie on Debian 12. Nothing is removed
+# for them, and no service starts by itself, now or at the next boot.
 apt_install() {
-    local topic=$1 count=$2 policy=/usr/sbin/policy-rc.d next='mend what apt-get complains about, then run this command again'
+    local topic=$1 package own=() trixie=() policy=/usr/sbin/policy-rc.d
+    local next='mend what apt-get complains about, then run this command again'
     local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold)
-    local install=(install --no-install-recommends --no-remove)
-    shift 2
-    local older=("${@:1:$#-count}") fresh=("${@:$#-count+1}")
+    local install=("${apt[@]}" install --no-install-recommends --no-remove)
+    shift
+    for package in "$@"; do
+        if [[ $(os_release VERSION_CODENAME) == bookworm && $FROM_TRIXIE == *" $package "* ]]; then
+            trixie+=("$package")
+        else
+            own+=("$package")
+        fi
+    done
     logged "$topic" "$next" dpkg --configure -a
     logged "$topic" "$next" "${apt[@]}" update
-    if ((count > 0)); then
-        add_trixie "$topic" && logged "$topic" "$next" "${apt[@]}" update
+    if ((${#trixie[@]} > 0)) && add_trixie "$topic"; then
+        logged "$topic" "$next" "${apt[@]}" update
     fi
-    if [[ -e $policy ]]; then policy=; else printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"; fi
+    if [[ -e $policy ]] && ! grep -q 'by onevm' "$policy"; then
+        policy=
+    else
+        printf '#!/bin/sh\n# by onevm: only while it installs packages\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+    fi
     (
         trap '[[ -z $policy ]] || rm -f "$policy"' EXIT
-        ((${#older[@]} == 0)) || logged "$topic" "$next" "${apt[@]}" "${install[@]}" "${older[@]}"
-        ((${#fresh[@]} == 0)) || logged "$topic" "$next" "${apt[@]}" "${install[@]}" -t trixie "${fresh[@]}"
+        ((${#own[@]} == 0)) || logged "$topic" "$next" "${install[@]}" "${own[@]}"
+        ((${#trixie[@]} == 0)) || logged "$topic" "$next" "${install[@]}" -t trixie "${trixie[@]}"
     )
     not_at_boot "$@"
 }

@@ -23,7 +23,11 @@ registry_answers() {
 registry_up() {
     local reply
     if registry_answers; then
-        say registry "$REGISTRY answers, used as it is"
+        if recorded_pid registry >/dev/null || [[ -s $LAB/registry.container ]]; then
+            say registry "$REGISTRY answers, started here earlier"
+        else
+            say registry "$REGISTRY answers, used as it is"
+        fi
         return
     fi
     if reply=$(registry_reply); then

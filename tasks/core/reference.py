@@ -21,7 +21,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 
 
-class ReferenceInvalidError(OnevmError):
+class ReferenceInvalid(OnevmError):
     """A text that is no image reference; the message names it and says why."""
 
 
@@ -56,7 +56,7 @@ class Reference:
         """Read a reference as Docker does.
 
         Raises:
-            ReferenceInvalidError: it is none.
+            ReferenceInvalid: it is none.
         """
         name, digest = _cut(text, "@")
         if digest is not None and not is_digest(digest):
@@ -96,15 +96,13 @@ class Reference:
     def with_digest(self, digest: str) -> "Reference":
         """The same repository at a digest, and no tag: what Compose is given."""
         if not is_digest(digest):
-            whole = f"{self.name}@{digest}"
-            raise _invalid(whole, f"{digest!r} is no digest")
+            raise _invalid(f"{self.name}@{digest}", f"{digest!r} is no digest")
         return replace(self, tag=None, digest=digest)
 
     def with_tag(self, tag: str) -> "Reference":
         """The same repository at a tag, and no digest: what is pushed to."""
         if not is_tag(tag):
-            whole = f"{self.name}:{tag}"
-            raise _invalid(whole, f"{tag!r} is no tag")
+            raise _invalid(f"{self.name}:{tag}", f"{tag!r} is no tag")
         return replace(self, tag=tag, digest=None)
 
     def __str__(self) -> str:
@@ -135,8 +133,8 @@ def _why_no_path(path: str) -> str:
     return f"{path!r} is no repository"
 
 
-def _invalid(text: str, why: str) -> ReferenceInvalidError:
-    return ReferenceInvalidError(
+def _invalid(text: str, why: str) -> ReferenceInvalid:
+    return ReferenceInvalid(
         f"{text!r} is no image reference: {why}",
         next_step="write it as [host[:port]/]repository[:tag][@sha256:…]",
     )

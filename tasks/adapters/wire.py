@@ -1,0 +1,287 @@
+"""One HTTP exchange: sent, redirected, and read within limits. What the answer means is for others to say."""
+
+import json
+import re
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+from tasks.adapters import trust
+from tasks.adapters.retry import Unanswered
+from tasks.core.errors import OnevmError
+
+if TYPE_CHECKING:
+    import ssl
+
+    import requests
+
+# A manifest may have 4 MiB (distribution-spec 1.1); configs and tag lists stay far below.
+SIZE_LIMIT = 8 << 20
+REDIRECTS = 5
+_MOVED = frozenset({301, 302, 303, 307, 308})
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What came back.
+
+    Attributes:
+        status: the HTTP status.
+        headers: by lower-case name.
+        body: complete, at most `SIZE_LIMIT` bytes.
+        elsewhere: whether another server than the one asked gave it, after a redirect.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    elsewhere: bool = False
+
+    @property
+    def errors(self) -> tuple[tuple[str, str], ...]:
+        """Code and message of each error in a registry's error body; empty if the body is none."""
+        try:
+            found = json.loads(self.body)["errors"]
+            return tuple((str(error["code"]), str(error.get("message", ""))) for error in found)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return ()
+
+    @property
+    def words(self) -> str:
+        """The status and what the body says, for a message: short, printable, in one line."""
+        said = "; ".join(f"{code}: {message}" for code, message in self.errors)
+        if not said:
+            text = self.body[:4096].decode(errors="replace")
+            title = re.search(r"<title>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
+            said = title[1] if title else text
+            if "html" in self.headers.get("content-type", ""):
+                said = f"a web page: {said}"
+        plain = "".join(c if c.isprintable() else " " for c in said)
+        return f"HTTP {self.status} {' '.join(plain.split())}".strip()[:200]
+
+    @property
+    def wait(self) -> float:
+        """Seconds that Retry-After asks for, 0 if it does not (RFC 9110, 10.2.3: seconds or a date)."""
+        value = self.headers.get("retry-after", "").strip()
+        if value.isdecimal():
+            return float(value)
+        try:
+            until = parsedate_to_datetime(value)
+        except (ValueError, TypeError):
+            return 0
+        return max(0.0, until.timestamp() - time.time())
+
+
+class Wire:
+    """Sends requests over kept-alive connections, from any number of threads.
+
+    Args:
+        insecure_host: a host (with port) that may be asked over plain HTTP, beside loopback.
+        connect: seconds to wait for a connection.
+        read: seconds to wait for an answer, and for it to be complete.
+    """
+
+    def __init__(self, *, insecure_host: str = "", connect: float = 5, read: float = 20) -> None:
+        self._insecure_host = insecure_host
+        self._connect = connect
+        self._read = read
+        self._guard = threading.Lock()
+        self._made: requests.Session | None = None
+        self._proxies: dict[str, dict[str, str]] = {}
+
+    def close(self) -> None:
+        """Close all connections."""
+        with self._guard:
+            if self._made is not None:
+                self._made.close()
+                self._made = None
+
+    def may_ask(self, url: str) -> bool:
+        """Whether an address is safe to ask: over TLS, or plain on loopback or where it was allowed."""
+        where = urlsplit(url)
+        plain = trust.is_loopback(where.netloc) or where.netloc == self._insecure_host
+        return where.scheme == "https" or (where.scheme == "http" and plain)
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        authorization: str | None = None,
+    ) -> Answer:
+        """Send a request and read the answer. GET and HEAD follow redirects, without the login to other servers.
+
+        Raises:
+            Unanswered: no complete answer came.
+            OnevmError: asking again cannot help: an untrusted certificate, a redirect into plain HTTP.
+        """
+        asked = url
+        for _ in range(REDIRECTS):
+            here = _origin(url) == _origin(asked)
+            given = dict(headers)
+            if authorization and here:
+                given["Authorization"] = authorization
+            if not self.may_ask(url):
+                raise _plain(url)
+            answer = self._once(method, url, given, body)
+            target = answer.headers.get("location")
+            if method not in ("GET", "HEAD") or answer.status not in _MOVED or not target:
+                return Answer(status=answer.status, headers=answer.headers, body=answer.body, elsewhere=not here)
+            url = urljoin(url, target)
+            if not here:
+                # Once away, the login is not taken out again, whoever sends us back.
+                authorization = None
+        raise Unanswered(f"more than {REDIRECTS} redirects")
+
+    def _once(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
+        import requests
+        import urllib3
+
+        try:
+            response = self._session().request(
+                method,
+                url,
+                headers=headers,
+                data=body,
+                timeout=(self._connect, self._read),
+                allow_redirects=False,
+                stream=True,
+                proxies=self._proxies_for(url),
+            )
+            content = self._content(response)
+        except requests.exceptions.SSLError as error:
+            raise _untrusted(url, _cause(error)) from None
+        except requests.exceptions.Timeout as error:
+            stage = (
+                f"no connection within {self._connect:g} s"
+                if isinstance(error, requests.exceptions.ConnectTimeout)
+                else f"no answer within {self._read:g} s"
+            )
+            raise Unanswered(stage) from None
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise Unanswered(f"the connection failed: {_cause(error)}") from None
+        lower = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(status=response.status_code, headers=lower, body=content)
+
+    def _content(self, response: "requests.Response") -> bytes:
+        """Read a body; a limit for the whole of it, since a read limit alone never strikes on a trickle."""
+        end = time.monotonic() + self._read
+        parts: list[bytes] = []
+        size = 0
+        try:
+            while part := response.raw.read1(_CHUNK, decode_content=True):
+                parts.append(part)
+                size += len(part)
+                self._limit(size, end)
+        except BaseException:
+            response.close()
+            raise
+        response.raw.release_conn()
+        return b"".join(parts)
+
+    def _limit(self, size: int, end: float) -> None:
+        if size > SIZE_LIMIT:
+            raise Unanswered(f"the answer is longer than {SIZE_LIMIT >> 20} MiB")
+        if time.monotonic() > end:
+            raise Unanswered(f"the answer was not complete within {self._read:g} s")
+
+    def _proxies_for(self, url: str) -> dict[str, str]:
+        """The environment's proxies; loopback is asked directly, as Docker does."""
+        from requests.utils import get_environ_proxies
+
+        origin = _origin(url)
+        if origin not in self._proxies:
+            direct = trust.is_loopback(urlsplit(url).netloc)
+            self._proxies[origin] = {} if direct else dict(get_environ_proxies(url))
+        return self._proxies[origin]
+
+    def _session(self) -> "requests.Session":
+        with self._guard:
+            if self._made is None:
+                self._made = _new_session()
+            return self._made
+
+
+def _new_session() -> "requests.Session":
+    import requests
+    from requests.adapters import HTTPAdapter
+
+    class Trusting(HTTPAdapter):
+        """TLS by `trust.context_for`, one context per host."""
+
+        contexts: "dict[str, ssl.SSLContext]"
+
+        def build_connection_pool_key_attributes(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> Any:
+            where = urlsplit(str(request.url))
+            host = {"scheme": where.scheme, "host": where.hostname, "port": where.port}
+            if where.scheme != "https":
+                return host, {}
+            if where.netloc not in self.contexts:
+                self.contexts[where.netloc] = trust.context_for(where.netloc)
+            return host, {"ssl_context": self.contexts[where.netloc]}
+
+        def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+            """Leave it to the context."""
+
+    session = requests.Session()
+    # No ~/.netrc: it would replace our Authorization. Proxies and certificates are looked up here.
+    session.trust_env = False
+    session.headers.clear()
+    adapter = Trusting(pool_maxsize=32)
+    adapter.contexts = {}
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def _origin(url: str) -> str:
+    where = urlsplit(url)
+    return f"{where.scheme}://{where.netloc}"
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason; the outer ones quote whole URLs, with tokens in them."""
+    seen: BaseException = error
+    while True:
+        inner = next((x for x in (seen.__cause__, getattr(seen, "reason", None), *seen.args) if _is_new(x, seen)), None)
+        if inner is None:
+            break
+        seen = inner
+    text = seen.strerror if isinstance(seen, OSError) and seen.strerror else str(seen)
+    return text.partition("?")[0] or type(seen).__name__
+
+
+def _is_new(candidate: object, seen: BaseException) -> bool:
+    return isinstance(candidate, BaseException) and candidate is not seen
+
+
+def _plain(url: str) -> OnevmError:
+    where = urlsplit(url)
+    return OnevmError(
+        f"will not ask {where.netloc} over plain HTTP ({where.scheme}://{where.netloc}{where.path})",
+        next_step="serve it over TLS, or set insecure = true in [registry] of services.toml",
+    )
+
+
+def _untrusted(url: str, cause: str) -> OnevmError:
+    host = urlsplit(url).netloc
+    if "certificate" in cause.lower():
+        return OnevmError(
+            f"the certificate of {host} is not trusted",
+            detail=cause,
+            next_step=f"put its CA into /etc/docker/certs.d/{host}/ca.crt, or name the bundle in REQUESTS_CA_BUNDLE",
+        )
+    if "EOF" in cause or "reset" in cause:
+        raise Unanswered(f"the TLS handshake with {host} was cut: {cause}")
+    return OnevmError(
+        f"{host} does not answer with TLS",
+        detail=cause,
+        next_step="if it speaks plain HTTP only, set insecure = true in [registry] of services.toml",
+    )

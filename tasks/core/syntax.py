@@ -18,7 +18,8 @@ _SSH = re.compile(
 _PROJECT = re.compile(r"[a-z0-9]+(?:(?:__?|-+)[a-z0-9]+)*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SECRET_LENGTH = 20
+# Tokens of GitHub and Docker Hub, or one long word of letters and digits: those could name a variable too.
+_SECRET = re.compile(r"(?:gh[a-z]_|github_pat_|dckr_pat_).{10,}|(?=.*[a-z])(?=.*[0-9])[A-Za-z0-9]{20,}")
 _LAST_PORT = 65535
 
 
@@ -94,8 +95,7 @@ def json_path(value: str) -> str | None:
 
 def variable_name(value: str) -> str | None:
     """Check the name of an environment variable, and that it is not the secret itself."""
-    is_secret = len(value) >= _SECRET_LENGTH and re.search("[a-z]", value) and re.search("[0-9]", value)
-    if is_secret or not _VARIABLE.fullmatch(value):
+    if _SECRET.fullmatch(value) or not _VARIABLE.fullmatch(value):
         return (
             "must be the NAME of an environment variable, like REGISTRY_TOKEN; this looks like the secret itself:"
             " take it out of the file, and out of the history if it was committed"

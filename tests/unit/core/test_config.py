@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core import config
+from tasks.core import config, syntax
 from tasks.core.config import load, missing_variables, shared_repositories, unknown_services
 from tasks.core.errors import ConfigurationError, OnevmError, UsageError
 from tasks.core.model import Builder, Configuration, Hooks, Host, Registry, ServiceSettings, Stack, Verify
@@ -218,6 +218,20 @@ def test_a_missing_variable_is_no_mistake_of_the_file(tmp_path: Path) -> None:
     (problem,) = missing_variables(configuration, {"REGISTRY_TOKEN": ""})
     assert problem.message.endswith("is empty")
     assert missing_variables(configuration, {"REGISTRY_TOKEN": "x"}) == ()
+
+
+@pytest.mark.parametrize("name", ["REGISTRY_TOKEN", "my_second_registry_token_2", "T0", "_x"])
+def test_a_variables_name_is_not_taken_for_a_secret(name: str) -> None:
+    assert syntax.variable_name(name) is None
+
+
+@pytest.mark.parametrize(
+    "secret", ["ghp_16C7e42F292c6912E7710c8", "github_pat_11AAAAAAA0", "9f86d081884c7d659a2f", "s3cr3t!", "a b"]
+)
+def test_a_secret_is_not_taken_for_a_variables_name(secret: str) -> None:
+    message = syntax.variable_name(secret)
+    assert message
+    assert secret not in message
 
 
 def test_an_anonymous_registry_needs_no_variable(tmp_path: Path) -> None:

@@ -33,6 +33,11 @@ group_lacks() {
     }
 }
 
+# python_packages: prints what a machine without any python3 has to install.
+python_packages() {
+    command -v python3 >/dev/null || printf 'python3 python3-venv\n'
+}
+
 use_python() {
     PYTHON=$1/bin/python
     export PYTHON PATH="$1/bin:$PATH" VIRTUAL_ENV=$1

@@ -56,7 +56,7 @@ trixie_from_line() {
 trixie_from_stanza() {
     awk -v site="$1" '
         function has(text, wanted,    words, count, i) {
-            count = split(text, words)
+            count = split(text, words, " ")
             for (i = 1; i <= count; i++) {
                 sub(/\/+$/, "", words[i])
                 if (words[i] == wanted) return 1

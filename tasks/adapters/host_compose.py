@@ -23,6 +23,10 @@ tar -xf - -C "$dir"; [ -d "$project" ] || project=$dir
 docker compose version --short 2>/dev/null || echo 0
 cd "$dir"; docker compose --project-directory "$project" "$@" config --format json
 """
+_RECORDED = """set -eu
+docker compose version --short 2>/dev/null || echo 0
+docker compose "$@" config --format json
+"""
 _HASHES = """for path in "$@"; do [ -f "$path" ] && sha256sum -- "$path"; done; exit 0"""
 
 
@@ -44,6 +48,17 @@ def configuration(
     command = ["sh", "-c", _CONFIG, "sh", str(folder.project), *flags]
     try:
         out = folder.transport.run(command, timeout=CONFIG_SECONDS, input=data).stdout
+    except CommandFailed as failed:
+        raise _explained(folder, failed) from None
+    version, _, document = out.partition("\n")
+    return json.loads(document), Version.parse(version)
+
+
+def recorded(folder: ReleaseFolder, release: PurePosixPath, compose: Sequence[str]) -> tuple[dict[str, Any], Version]:
+    """Return what Compose on the host makes of a release that is there, and Compose's version."""
+    command = ["sh", "-c", _RECORDED, "sh", *folder.compose(release, compose)[2:]]
+    try:
+        out = folder.transport.run(command, timeout=CONFIG_SECONDS).stdout
     except CommandFailed as failed:
         raise _explained(folder, failed) from None
     version, _, document = out.partition("\n")
@@ -91,7 +106,7 @@ def up(
     """
     command = [*folder.compose(release, compose), "--progress", "plain", "up", "-d", "--no-build", *flags, *services]
     try:
-        folder.transport.run(command, timeout=timeout, env=env)
+        folder.transport.run(command, timeout=timeout, env=env, survive=True)
     except CommandFailed as failed:
         what = f"{folder.stack}: `docker compose up` of {', '.join(services)} failed"
         if failed.returncode is None:

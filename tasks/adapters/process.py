@@ -77,6 +77,7 @@ def start(
     cwd: str | Path | None = None,
     stdin: bool = False,
     merge: bool = False,
+    survive: Sequence[int] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a program; `finish` must be called with it. `run` and `lines` do both.
 
@@ -86,6 +87,8 @@ def start(
         cwd: its working directory.
         stdin: whether to connect a pipe to its standard input (otherwise /dev/null).
         merge: whether standard error goes where standard output goes.
+        survive: not None for a step that must be finished even if we are killed; it keeps these file
+            descriptors (a lock) open until then.
 
     Raises:
         ToolError: the program is not installed.
@@ -96,7 +99,8 @@ def start(
         msg = f"{args[0]} is not installed (not found on PATH)"
         raise ToolError(msg, next_step=f"install {args[0]}, or run scripts/lab install")
     child = subprocess.Popen(
-        [*_with_parent_death_signal(), *args],
+        list(args) if survive is not None else [*_with_parent_death_signal(), *args],
+        pass_fds=survive or (),
         stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT if merge else subprocess.PIPE,
@@ -104,8 +108,9 @@ def start(
         cwd=cwd,
         start_new_session=True,
     )
-    with _guard:
-        _running.add(child)
+    if survive is None:
+        with _guard:
+            _running.add(child)
     return child
 
 
@@ -148,6 +153,7 @@ def run(
     env: Mapping[str, str | Secret] | None = None,
     cwd: str | Path | None = None,
     check: bool = True,
+    survive: Sequence[int] | None = None,
 ) -> Completed:
     """Run a command to its end.
 
@@ -158,19 +164,25 @@ def run(
         env: variables added to our own environment.
         cwd: its working directory.
         check: whether another exit code than 0 is an error.
+        survive: see `start`; if we are interrupted meanwhile, the command goes on without us.
 
     Raises:
         CommandFailed: it failed (with `check`), or the time limit struck.
         ToolError: the program is not installed.
     """
     data = input.reveal().encode() if isinstance(input, Secret) else input
-    child = start(args, env=env, cwd=cwd, stdin=data is not None)
+    child = start(args, env=env, cwd=cwd, stdin=data is not None, survive=survive)
+    interrupted = False
     try:
         out, err = child.communicate(data, timeout)
     except subprocess.TimeoutExpired:
         raise CommandFailed(args, returncode=None, stderr="", limit=timeout) from None
+    except (SystemExit, KeyboardInterrupt):
+        interrupted = True
+        raise
     finally:
-        finish(child)
+        if survive is None or not interrupted:
+            finish(child)
     text = err.decode(errors="replace")
     if check and child.returncode:
         raise CommandFailed(args, returncode=child.returncode, stderr=text, limit=timeout)

@@ -20,8 +20,12 @@ class Transport(Protocol):
         input: bytes | Secret | None = None,  # noqa: A002 - the name subprocess uses
         env: Mapping[str, str | Secret] | None = None,
         check: bool = True,
+        survive: bool = False,
     ) -> Completed:
-        """Run a command on the host to its end; see `process.run`."""
+        """Run a command on the host to its end; see `process.run`.
+
+        With `survive` the command is finished even if we vanish, and the lock is held until then.
+        """
         ...
 
 
@@ -30,6 +34,7 @@ class Local:
 
     def __init__(self, name: str = "local") -> None:
         self.name = name
+        self.held: list[int] = []
 
     def run(
         self,
@@ -39,6 +44,8 @@ class Local:
         input: bytes | Secret | None = None,  # noqa: A002
         env: Mapping[str, str | Secret] | None = None,
         check: bool = True,
+        survive: bool = False,
     ) -> Completed:
         """Run a command here."""
-        return run(args, timeout=timeout, input=input, env=env, check=check)
+        keep = tuple(self.held) if survive else None
+        return run(args, timeout=timeout, input=input, env=env, check=check, survive=keep)

@@ -250,7 +250,7 @@ def _reachable(services: Mapping[str, ComposeService], start: str) -> set[str]:
 
 _KEPT = (
     "build", "image", "depends_on", "deploy", "scale", "restart", "ports", "profiles", "network_mode",
-    "container_name", "volumes",
+    "container_name", "volumes", "volumes_from", "ipc", "pid", "stop_grace_period",
 )  # fmt: skip
 _KEPT_OF_HEALTHCHECK = ("interval", "timeout", "retries", "start_period", "start_interval", "disable")
 

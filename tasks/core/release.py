@@ -78,7 +78,8 @@ class Release:
 
     def to_json(self) -> str:
         """Return the release as its JSON document."""
-        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2, sort_keys=True) + "\n"
+        # The order of the Compose files counts, so keys are not sorted.
+        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2) + "\n"
 
 
 def from_json(text: str, where: str) -> Release:

@@ -67,7 +67,8 @@ class Solve:
                 continue
             self._vertex[vertex["digest"]] = target
             error = vertex.get("error", "")
-            if error and "context canceled" not in error:
+            # A cache that is not there yet is reported as an error, and is none.
+            if error and "context canceled" not in error and not text.startswith("importing cache"):
                 self.errors.setdefault(target, error)
             if vertex.get("started") or vertex.get("cached"):
                 yield Step(

@@ -1,0 +1,86 @@
+"""At most one deploy, rollback or prune per stack on a host.
+
+A kernel lock (flock) on `<root>/<stack>/lock`: it is held as long as its owner, or a step that the owner
+started and that must be finished, is alive. So it can never go stale, and nobody ever unlocks by hand.
+The file's text says who holds it; it is information only.
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tasks.adapters.transport import Local
+from tasks.core.errors import OnevmError
+
+RETRY_SECONDS = 0.2
+
+
+@contextmanager
+def held(
+    path: Path,
+    holder: Mapping[str, str],
+    *,
+    wait_seconds: float,
+    waiting: Callable[[str], None],
+    transport: Local | None = None,
+) -> Iterator[None]:
+    """Hold the lock.
+
+    Args:
+        path: the lock file.
+        holder: who we are: `performer`, `since`, `doing`.
+        wait_seconds: how long to wait for another holder; 0 fails at once.
+        waiting: called once with a sentence on who holds it.
+        transport: gets the lock's descriptor, so that steps that outlive us keep it.
+
+    Raises:
+        OnevmError: somebody else held it all the time.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        deadline = time.monotonic() + wait_seconds
+        told = False
+        while not _take(descriptor):
+            who = _holder(descriptor)
+            if time.monotonic() >= deadline:
+                raise OnevmError(
+                    f"{path.parent.name} is locked: {who}",
+                    next_step="wait for it (lock_wait=SECONDS), it is released by itself when the other ends",
+                )
+            if not told:
+                waiting(f"waiting: {who}")
+                told = True
+            time.sleep(RETRY_SECONDS)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(dict(holder)).encode(), 0)
+        if transport:
+            transport.held.append(descriptor)
+        try:
+            yield
+        finally:
+            if transport:
+                transport.held.remove(descriptor)
+            os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        holder = json.loads(os.pread(descriptor, 4096, 0))
+        return f"{holder['performer']} has been at it since {holder['since']} ({holder['doing']})"
+    except (ValueError, KeyError, TypeError):
+        return "another run is at it"

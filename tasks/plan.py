@@ -1,0 +1,81 @@
+"""plan: what a deploy would build, push and replace, and why. Changes nothing.
+
+    services.toml, checkout, registry, host -> operations with causes
+
+The bare command `doit` means this.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from tasks.steps import outcome, planning, run, selection, variables
+from tasks.steps.naming import Task, broken, tree
+from tasks.steps.once import once
+from tasks.steps.outcome import action
+from tasks.steps.planning import StackPlan
+from tasks.steps.project import project
+
+DOC = "what a deploy would do, and why; changes nothing"
+WOULD_CHANGE = 10
+
+
+@action
+def plan() -> None:
+    """Plan everything that was named, once."""
+    _plan()
+
+
+@once
+def _plan() -> None:
+    r = run.run()
+    scopes = selection.current().scopes.get("plan") or dict.fromkeys(r.project.stacks)
+    plans = [planning.plan(r, r.project.stacks[name], only) for name, only in sorted(scopes.items())]
+    if variables.as_json():
+        r.screen.document({"schema": 1, "stacks": [_document(p) for p in plans]})
+    else:
+        for found in plans:
+            _show(found)
+    if variables.flag("detailed") and any(p.plan for p in plans):
+        outcome.note(WOULD_CHANGE)
+
+
+def _document(p: StackPlan) -> dict[str, Any]:
+    return {
+        "stack": p.plan.stack,
+        "sha": p.sha,
+        "dirty": p.dirty,
+        "current": p.current.id if p.current else None,
+        "current_sha": p.current.sha if p.current else None,
+        "commits": None if p.commits is None else list(p.commits),
+        "operations": [asdict(op) for op in p.plan.operations],
+        "notes": list(p.notes),
+    }
+
+
+def _show(p: StackPlan) -> None:
+    screen = run.run().screen
+    dirty = " with uncommitted changes" if p.dirty else ""
+    runs = f"runs {p.current.sha[:7]} (release {p.current.id})" if p.current else "is not deployed yet"
+    screen.say(f"{p.plan.stack}: {runs}; checked out is {p.sha[:7]}{dirty}")
+    for note in p.notes:
+        screen.warn(note)
+    for commit in p.commits or ():
+        screen.say(f"  commit {commit}")
+    if p.plan:
+        rows = [[op.verb, op.service, op.rollout, op.cause] for op in p.plan.operations]
+        screen.table("", ["operation", "service", "rollout", "cause"], rows)
+    else:
+        screen.say("  nothing to do")
+
+
+def task_plan() -> Iterator[Task]:
+    """What a deploy would do, and why; changes nothing."""
+    found = project()
+    if found.broken:
+        yield from broken("plan", DOC, found.broken)
+        return
+    task: Task = {"actions": [(plan, [])], "uptodate": [False]}
+    active = [f"{stack}.{name}" for stack, compose in found.compose.items() for name in compose.active()]
+    services = {name: dict(task) for name in active}
+    yield from tree("plan", DOC, services, stacks={name: dict(task) for name in found.stacks})

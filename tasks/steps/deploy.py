@@ -1,0 +1,203 @@
+"""Deploying one stack: from a candidate to containers that run it, or back to what ran before.
+
+    look -> plan -> pull -> stage -> switch -> healthy -> verify -> record -> current
+                                        |
+                                        +- a service fails -> previous release -> record as failed
+
+The lock is held from the look to the record. Everything before `switch` changes nothing that runs.
+"""
+
+import getpass
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from tasks.adapters.engine import Engine
+from tasks.adapters.release_folder import OVERRIDE, ReleaseFolder
+from tasks.core import desired
+from tasks.core.errors import OnevmError
+from tasks.core.model import Stack
+from tasks.core.plan import Plan
+from tasks.core.release import Outcome, Release
+from tasks.steps import target, verify
+from tasks.steps.candidate import Candidate
+from tasks.steps.execute import Executor
+from tasks.steps.output import Screen
+from tasks.steps.timings import Timings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deployment:
+    """One stack on its way to a candidate.
+
+    Attributes:
+        stack: the stack.
+        folder: its folder on the host.
+        engine: the host's engine.
+        screen: where progress goes.
+        timings: where durations go.
+        kind: `deploy` or `rollback`.
+    """
+
+    stack: Stack
+    folder: ReleaseFolder
+    engine: Engine
+    screen: Screen
+    timings: Timings = field(default_factory=Timings)
+    kind: str = "deploy"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """How a deployment ended well.
+
+    Attributes:
+        release: the release that is current now.
+        plan: what was done.
+        recorded: whether a new release was written.
+    """
+
+    release: Release
+    plan: Plan
+    recorded: bool
+
+
+def performer() -> str:
+    """Return `user@machine` of whoever runs this."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"
+
+
+def now() -> str:
+    """Return the time as ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def deploy(d: Deployment, candidate: Candidate, *, only: frozenset[str] | None) -> Result:
+    """Bring a stack to a candidate. The lock is held by the caller.
+
+    Args:
+        d: the stack and its host.
+        candidate: what is to run.
+        only: services to touch; None for all.
+
+    Raises:
+        OnevmError: it failed; what ran before runs again, unless the stack's `on_failure` is `keep`.
+    """
+    with d.timings.phase("look"):
+        current = d.folder.current()
+        if current.note:
+            d.screen.warn(f"{d.stack.name}: {current.note}; going on from what really runs")
+        candidate = target.narrowed(candidate, current.release, only)
+        aim = target.look(d.stack, d.folder, d.engine, candidate, only=only)
+    starting = frozenset(c.service for c in aim.observed.containers if c.health == "starting" and not c.one_off)
+    if current.release and candidate.matches(current.release) and not aim.plan and not starting:
+        return Result(release=current.release, plan=aim.plan, recorded=False)
+    executor = _executor(d, aim, candidate.compose)
+    executor.pull(aim.plan, candidate.pins())
+    release = _staged(d, candidate, aim, current.release)
+    previous_files = current.release.files if current.release else {}
+    try:
+        _place(d, release.id, candidate.files, previous_files)
+        executor.sweep(aim.plan)
+        executor.switch(aim.plan, d.folder.folder_of(release.id), starting)
+        executor.remove(aim.plan)
+        with d.timings.phase("verify"):
+            verify.verify(d.stack, release)
+    except OnevmError as error:
+        _failed(d, release, error, current.release, previous_files)
+        raise
+    with d.timings.phase("record"):
+        _record(d, release, "good", "")
+        d.folder.activate(release.id)
+    return Result(release=release, plan=aim.plan, recorded=True)
+
+
+def _executor(d: Deployment, aim: target.Target, compose: tuple[str, ...]) -> Executor:
+    return Executor(
+        engine=d.engine,
+        folder=d.folder,
+        project=aim.project,
+        compose=compose,
+        version=aim.version,
+        screen=d.screen,
+        timings=d.timings,
+    )
+
+
+def _staged(d: Deployment, candidate: Candidate, aim: target.Target, previous: Release | None) -> Release:
+    created = now()
+    dirty = "-dirty" if candidate.dirty else ""
+    stamp = created.replace("-", "").replace(":", "")
+    fraction = datetime.now(UTC).strftime("%f")[:3]
+    release = Release(
+        id=f"{stamp[:-1]}.{fraction}Z-{candidate.sha[:7]}{dirty}",
+        stack=d.stack.name,
+        sha=candidate.sha,
+        dirty=candidate.dirty,
+        created=created,
+        performer=performer(),
+        previous=previous.id if previous else None,
+        services={name: candidate.services[name] for name in sorted(candidate.services)},
+        compose=candidate.hashes(),
+        files=dict(candidate.files),
+        kind=d.kind,
+    )
+    override = desired.override(candidate.pins(), aim.hashes)
+    with d.timings.phase("stage"):
+        d.folder.stage(release.id, {**candidate.contents, OVERRIDE: override.encode()})
+    return release
+
+
+def _place(d: Deployment, release_id: str, files: Mapping[str, str], before: Mapping[str, str]) -> None:
+    changed = sorted(path for path, sha in files.items() if before.get(path) != sha)
+    d.folder.place(release_id, changed, sorted(before.keys() - files.keys()))
+
+
+def _record(d: Deployment, release: Release, outcome: Outcome, reason: str) -> None:
+    from dataclasses import replace
+
+    final = replace(release, outcome=outcome, reason=reason, timings=dict(d.timings.seconds))
+    d.folder.record(final)
+    d.folder.audit(
+        {
+            "time": now(),
+            "event": d.kind,
+            "release": release.id,
+            "sha": release.sha,
+            "performer": release.performer,
+            "outcome": outcome,
+            "reason": reason,
+        }
+    )
+
+
+def _failed(
+    d: Deployment, release: Release, error: OnevmError, previous: Release | None, previous_files: Mapping[str, str]
+) -> None:
+    _record(d, release, "failed", error.what)
+    if d.stack.on_failure == "keep":
+        error.next_step = f"the failed release {release.id} was left as it is (on_failure = keep); {error.next_step}"
+        return
+    if previous is None:
+        error.next_step = f"there is no release to go back to; {error.next_step}"
+        return
+    d.screen.say(f"{d.stack.name}: {error.what}; going back to release {previous.id}")
+    try:
+        with d.timings.phase("back"):
+            _place(d, previous.id, previous_files, release.files)
+            aim = target.look_back(d.stack, d.folder, d.engine, previous)
+            executor = _executor(d, aim, tuple(previous.compose))
+            executor.pull(aim.plan, {name: s.image for name, s in previous.services.items()})
+            executor.sweep(aim.plan)
+            executor.switch(aim.plan, d.folder.folder_of(previous.id), frozenset())
+            executor.remove(aim.plan)
+    except OnevmError as second:
+        error.detail += f"\n\ngoing back to release {previous.id} failed too:\n{second}"
+        error.next_step = f"`doit deploy:{d.stack.name}` tries again; {error.next_step}"
+        return
+    error.next_step = f"release {previous.id} runs again; {error.next_step}"

@@ -1,0 +1,114 @@
+"""The content keys of services, and what is uncommitted in them."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from tasks.adapters.git import Checkout, Commit
+from tasks.core import keys
+from tasks.core.build import BuildDefinition
+from tasks.core.contents import ContentHashes
+from tasks.core.inputs import Inputs, changed_since, places, read_inputs
+from tasks.core.model import Stack
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Keyed:
+    """A built service with its key.
+
+    Attributes:
+        definition: what is built.
+        inputs: what was read from disk.
+        manifest: what the key is made of.
+        key: the content key.
+        uncommitted: its inputs that differ from the commit, relative to the checkout's top.
+    """
+
+    definition: BuildDefinition
+    inputs: Inputs
+    manifest: keys.Manifest
+    key: str
+    uncommitted: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """`<stack>.<service>`."""
+        return self.definition.name
+
+
+class Sources:
+    """One stack's checkout: commit and keys, each computed once.
+
+    Args:
+        stack: the stack.
+        definitions: its built services by name.
+        hashes: hashes of file contents.
+    """
+
+    def __init__(self, stack: Stack, definitions: Mapping[str, BuildDefinition], hashes: ContentHashes) -> None:
+        self.stack = stack
+        self.checkout = Checkout(stack.path)
+        self.hashes = hashes
+        self._definitions = definitions
+        self._keyed: dict[str, Keyed] = {}
+
+    @cached_property
+    def commit(self) -> Commit:
+        """The commit that is checked out."""
+        return self.checkout.head
+
+    def keyed(self, service: str) -> Keyed:
+        """Return a service with its key; those that it starts from are keyed first."""
+        if service not in self._keyed:
+            definition = self._definitions[service]
+            bases = {base: self.keyed(base).key for base in definition.bases}
+            inputs = read_inputs(definition, self.hashes)
+            manifest = keys.manifest(definition, files=inputs, base_keys=bases)
+            self._keyed[service] = Keyed(
+                definition=definition,
+                inputs=inputs,
+                manifest=manifest,
+                key=manifest.key,
+                uncommitted=tuple(sorted({*self._uncommitted(inputs), *self._of_bases(definition)})),
+            )
+        return self._keyed[service]
+
+    def _of_bases(self, definition: BuildDefinition) -> Iterable[str]:
+        return (path for base in definition.bases for path in self.keyed(base).uncommitted)
+
+    def _uncommitted(self, inputs: Inputs) -> Iterable[str]:
+        differing = self.checkout.uncommitted
+        if not differing:
+            return
+        there = {entry.location for source in inputs.sources for entry in source.entries}
+        for path in differing:
+            if str(path) in there or (not os.path.lexists(path) and self._was_read(inputs.definition, path)):
+                yield os.path.relpath(path, self.checkout.top)
+
+    def _was_read(self, definition: BuildDefinition, path: Path) -> bool:
+        for place in places(definition):
+            if str(path) == place.root:
+                return True
+            if path.is_relative_to(place.root):
+                below = path.relative_to(place.root).as_posix()
+                if place.rules is None or not place.rules.excludes(below):
+                    return True
+        return False
+
+    def files_uncommitted(self) -> tuple[str, ...]:
+        """Return the Compose and travelling files that differ from the commit."""
+        stack = self.stack
+        own = [stack.path / name for name in (*stack.compose, *stack.files)]
+        return tuple(
+            sorted(
+                os.path.relpath(path, self.checkout.top)
+                for path in self.checkout.uncommitted
+                if any(path == mine or path.is_relative_to(mine) for mine in own)
+            )
+        )
+
+    def changed_meanwhile(self, keyed: Keyed) -> list[str]:
+        """Return the inputs that changed since the key was computed, absolute paths."""
+        return changed_since(keyed.inputs, self.hashes)

@@ -1,0 +1,193 @@
+"""What a person sees: rows that move on a terminal, stamped lines in a log, tables at the end.
+
+With `format=json` standard output is kept for the one document, and everything else goes to standard error.
+"""
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from tasks.core.durations import spoken
+from tasks.steps import variables
+
+_secrets: set[str] = set()
+_SHORTEST_SECRET = 4
+
+
+def hide(value: str) -> None:
+    """Keep a value out of everything that is shown from now on."""
+    if len(value) >= _SHORTEST_SECRET:
+        _secrets.add(value)
+
+
+def masked(text: str) -> str:
+    """Return a text with every hidden value as `***`."""
+    for value in _secrets:
+        text = text.replace(value, "***")
+    return text
+
+
+@dataclass(kw_only=True, slots=True)
+class Row:
+    """One thing in progress."""
+
+    phase: str
+    started: float
+    note: str = ""
+    ended: float | None = None
+    ok: bool = True
+
+
+@dataclass(slots=True)
+class Screen:
+    """Where progress goes. Safe to use from threads."""
+
+    terminal: bool
+    json: bool
+    _rows: dict[str, Row] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _live: Any = None
+    _said: set[str] = field(default_factory=set)
+
+    @property
+    def _stream(self) -> Any:
+        return sys.stderr if self.json else sys.stdout
+
+    def _line(self, text: str) -> None:
+        with self._lock:
+            if self._live is not None:
+                self._live.console.print(masked(text), markup=False, highlight=False, soft_wrap=True)
+            else:
+                print(masked(text), file=self._stream, flush=True)
+
+    def say(self, text: str) -> None:
+        """Say something once."""
+        self._line(text)
+
+    def warn(self, text: str) -> None:
+        """Say something that deserves a look."""
+        self._line(f"warning: {text}")
+
+    def error(self, text: str) -> None:
+        """Say what failed, on standard error; the same failure only once."""
+        with self._lock:
+            if text in self._said:
+                return
+            self._said.add(text)
+        self.close()
+        sys.stdout.flush()
+        print(f"ERROR: {masked(text)}", file=sys.stderr, flush=True)
+
+    def document(self, value: Any) -> None:
+        """Print the one JSON document."""
+        print(json.dumps(value, indent=2, sort_keys=True), flush=True)
+
+    def begin(self, key: str, phase: str, note: str = "") -> None:
+        """Say that something begins for a service or a stack."""
+        with self._lock:
+            self._rows[key] = Row(phase=phase, started=time.monotonic(), note=note)
+            if self._live is None:
+                self._stamped(key, f"{phase}{' ' + note if note else ''}")
+
+    def note(self, key: str, note: str) -> None:
+        """Change what stands behind a row; only a terminal shows it."""
+        with self._lock:
+            if key in self._rows:
+                self._rows[key].note = note
+
+    def end(self, key: str, phase: str, *, ok: bool = True, note: str = "") -> float:
+        """Say that it ended; returns its duration in seconds."""
+        with self._lock:
+            row = self._rows.get(key) or Row(phase=phase, started=time.monotonic())
+            row.phase, row.ended, row.ok, row.note = phase, time.monotonic(), ok, note
+            self._rows[key] = row
+            took = row.ended - row.started
+            if self._live is None:
+                self._stamped(key, f"{phase} ({spoken(took)}){' ' + note if note else ''}")
+            return took
+
+    def _stamped(self, key: str, text: str) -> None:
+        print(masked(f"{time.strftime('%H:%M:%S')} {key:<24} {text}"), file=self._stream, flush=True)
+
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        """Show the rows while they move (on a terminal), and leave them as they ended."""
+        if not self.terminal or self._live is not None:
+            yield
+            return
+        from rich.console import Console
+        from rich.live import Live
+
+        self._rows.clear()
+        console = Console(file=self._stream)
+        with Live(get_renderable=self._table, console=console, refresh_per_second=8, transient=False) as live:
+            self._live = live
+            try:
+                yield
+            finally:
+                live.refresh()
+                self._live = None
+                self._rows.clear()
+
+    def close(self) -> None:
+        """Stop moving rows, if any move."""
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
+
+    def _table(self) -> Any:
+        from rich.spinner import Spinner
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table.grid(padding=(0, 2))
+        with self._lock:
+            now = time.monotonic()
+            for key, row in self._rows.items():
+                if row.ended is None:
+                    mark: Any = Spinner("dots", style="cyan")
+                else:
+                    mark = Text("✓", style="green") if row.ok else Text("✗", style="red")
+                took = spoken((row.ended or now) - row.started)
+                note = Text(masked(row.note)[:60], style="dim", no_wrap=True, overflow="ellipsis")
+                grid.add_row(mark, Text(key, style="bold"), row.phase, Text(took, style="dim"), note)
+        return grid
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Print a table; in a log it is as wide as it needs to be."""
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
+        for column in columns:
+            table.add_column(column, overflow="fold", header_style="dim")
+        for row in rows:
+            table.add_row(*(Text(masked(cell), style=_STYLES.get(cell, "")) for cell in row))
+        width = None if self.terminal else 160
+        Console(file=self._stream, width=width, highlight=False).print(table)
+
+
+_STYLES: Mapping[str, str] = {
+    "healthy": "green",
+    "running": "green",
+    "good": "green",
+    "unhealthy": "red",
+    "failed": "red",
+    "missing": "red",
+    "starting": "yellow",
+}
+
+
+@cache
+def screen() -> Screen:
+    """Return the screen of this run."""
+    json_wanted = variables.as_json()
+    stream = sys.stderr if json_wanted else sys.stdout
+    return Screen(stream.isatty() and not json_wanted, json_wanted)

@@ -1,0 +1,44 @@
+"""Naming images in the registry by the commit: every built service resolves at it, the unchanged ones too."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from tasks.core.errors import OnevmError
+from tasks.core.images import commit_tag
+from tasks.steps import bake, run
+from tasks.steps.once import once
+
+PARALLEL_TAGS = 16
+
+
+@once
+def published(stack: str) -> tuple[bake.Image, ...]:
+    """Give the pushed images of a stack their commit's tags; done once per run.
+
+    Raises:
+        OnevmError: an image is missing, or the registry could not be told.
+    """
+    images = [i for i in bake.batch().images.values() if i.pushed and i.keyed.definition.stack == stack]
+    with ThreadPoolExecutor(PARALLEL_TAGS) as pool:
+        list(pool.map(lambda image: _tag(image, tags_of(image)), [i for i in images if i.digest]))
+    return tuple(images)
+
+
+def tags_of(image: bake.Image) -> tuple[str, ...]:
+    """Return the tags that a pushed image gets at the checked-out commit. `latest` never moves to a dirty one."""
+    r = run.run()
+    sha = r.sources(r.project.stacks[image.keyed.definition.stack]).commit.sha
+    if image.keyed.uncommitted:
+        return (commit_tag(sha, dirty_key=image.keyed.key),)
+    return (commit_tag(sha), "latest")
+
+
+def _tag(image: bake.Image, tags: Sequence[str]) -> None:
+    registry = run.run().registry
+    missing = [tag for tag in tags if registry.head(image.path, tag) != image.digest]
+    if missing:
+        manifest = registry.get_manifest(image.path, image.digest)
+        for tag in missing:
+            digest = registry.put_manifest(image.path, tag, manifest)
+            if digest != image.digest:
+                raise OnevmError(f"{image.repository}:{tag} got digest {digest} instead of {image.digest}")

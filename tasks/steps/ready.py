@@ -1,0 +1,73 @@
+"""From a stack's checkout, or from a recorded commit, to a candidate for its host."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from tasks.core.errors import OnevmError
+from tasks.core.images import REVISION_LABEL
+from tasks.core.model import Stack
+from tasks.core.release import Release, ReleasedService
+from tasks.steps import external
+from tasks.steps.bake import Image
+from tasks.steps.candidate import Candidate, missing_files, read_files
+from tasks.steps.run import Run
+
+
+def candidate(r: Run, stack: Stack, images: Mapping[str, Image], previous: Release | None) -> Candidate:
+    """Return the candidate of a stack's checkout.
+
+    Args:
+        r: the run's resources.
+        stack: the stack.
+        images: images of its built services by service name; those without a digest are left out.
+        previous: the current release, whose pins of external images stay.
+
+    Raises:
+        OnevmError: a service mounts a file of the checkout that does not travel, or an image is nowhere.
+    """
+    project = r.project.compose[stack.name]
+    if stray := missing_files(stack, project):
+        entries = ", ".join(f'"{text.rpartition(" ")[2]}"' for text in stray)
+        raise OnevmError(
+            f"stack {stack.name}: {'; '.join(stray)}, which does not travel with the release",
+            next_step=f"add it in services.toml: stacks.{stack.name}.files = [{entries}]",
+        )
+    sources = r.sources(stack)
+    contents, files = read_files(stack)
+    services: dict[str, ReleasedService] = {}
+    with ThreadPoolExecutor(8) as pool:
+        pins = {}
+        for name, service in project.active().items():
+            if service.build is None:
+                if not service.image:
+                    raise OnevmError(f"{stack.name}.{name} has neither `image` nor `build`", next_step="mend it")
+                pins[name] = pool.submit(_external, r, stack, name, service.image, previous)
+            elif name in images and images[name].digest:
+                pins[name] = pool.submit(_built, r, images[name], previous)
+        services = {name: pin.result() for name, pin in pins.items()}
+    dirty = sources.files_uncommitted() or any(image.keyed.uncommitted for image in images.values())
+    return Candidate(
+        sha=sources.commit.sha,
+        dirty=bool(dirty),
+        services=services,
+        compose=stack.compose,
+        contents=contents,
+        files=files,
+    )
+
+
+def _external(r: Run, stack: Stack, name: str, source: str, previous: Release | None) -> ReleasedService:
+    return external.pin(source, f"{stack.name}.{name}", previous, ask=r.digest_of, engine=r.engine, warn=r.screen.warn)
+
+
+def _built(r: Run, image: Image, previous: Release | None) -> ReleasedService:
+    pinned = f"{image.repository}@{image.digest}"
+    service = image.keyed.definition.service
+    known = previous.services.get(service) if previous else None
+    if known and known.image == pinned and known.content_key == image.keyed.key:
+        return known
+    if image.state == "built":
+        revision = r.sources(r.project.stacks[image.keyed.definition.stack]).commit.sha
+    else:
+        revision = r.registry.labels(image.path, image.digest).get(REVISION_LABEL, "")
+    return ReleasedService(image=pinned, content_key=image.keyed.key, revision=revision)

@@ -1,0 +1,150 @@
+"""What one run shares: the engine, the registry's client, the login, the hosts. Made when first needed."""
+
+import os
+import threading
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import cache, cached_property
+from pathlib import PurePosixPath
+
+from tasks.adapters.engine import Engine
+from tasks.adapters.registry import RegistryClient
+from tasks.adapters.release_folder import ReleaseFolder
+from tasks.adapters.transport import Local
+from tasks.core import config
+from tasks.core.contents import ContentHashes
+from tasks.core.errors import ConfigurationError, OnevmError
+from tasks.core.model import Host, Stack
+from tasks.core.secret import Secret
+from tasks.steps import output
+from tasks.steps.inputs import Sources
+from tasks.steps.project import Project, project
+
+
+class Run:
+    """The resources of a run.
+
+    Args:
+        of: what the run is about.
+    """
+
+    def __init__(self, of: Project) -> None:
+        self.project = of
+        self.screen = output.screen()
+        self._closing = ExitStack()
+        self._guard = threading.RLock()
+        self._sources: dict[str, Sources] = {}
+
+    def close(self) -> None:
+        """Give everything back: connections, the private Docker configuration."""
+        self._closing.close()
+
+    @cached_property
+    def login(self) -> Mapping[str, str]:
+        """Variables that make `docker` and buildx use the registry's login of services.toml.
+
+        Raises:
+            OnevmError: the registry refuses the login.
+        """
+        from tasks.adapters.login import login
+
+        with self._guard:
+            registry = self.project.configuration.registry
+            if problems := config.missing_variables(self.project.configuration, os.environ):
+                raise ConfigurationError(problems)
+            return self._closing.enter_context(login(registry))
+
+    @cached_property
+    def registry(self) -> RegistryClient:
+        """The client of services.toml's registry."""
+        if problems := config.missing_variables(self.project.configuration, os.environ):
+            raise ConfigurationError(problems)
+        return self._closing.enter_context(RegistryClient.of(self.project.configuration.registry))
+
+    def digest_of(self, reference: str) -> str | None:
+        """Ask an image's own registry for its digest; None if it does not have it.
+
+        Raises:
+            OnevmError: the registry cannot be asked.
+        """
+        from tasks.adapters.retry import Patience
+        from tasks.core.reference import Reference
+
+        image = Reference.parse(reference)
+        if image.registry == self.registry.host:
+            return self.registry.head(image.repository, image.manifest)
+        with RegistryClient(image.registry, patience=Patience(attempts=2, total=10)) as client:
+            return client.head(image.repository, image.manifest)
+
+    @cached_property
+    def hashes(self) -> ContentHashes:
+        """Content hashes of files, remembered between runs."""
+        from tasks.core.contents import ReadEveryTime
+
+        return ReadEveryTime()
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine that builds: this machine's."""
+        return Engine()
+
+    def sources(self, stack: Stack) -> Sources:
+        """Return a stack's checkout."""
+        with self._guard:
+            if stack.name not in self._sources:
+                built = self.project.compose[stack.name].built()
+                definitions = {name: s.build for name, s in built.items() if s.build}
+                self._sources[stack.name] = Sources(stack, definitions, self.hashes)
+            return self._sources[stack.name]
+
+    def host(self, stack: Stack) -> Host:
+        """Return the host a stack runs on.
+
+        Raises:
+            OnevmError: it is a VM over SSH, which this version cannot reach yet.
+        """
+        host = self.project.configuration.hosts[stack.host]
+        if not host.is_local:
+            raise OnevmError(
+                f"stack {stack.name}: host {host.name} ({host.address}) is reached over SSH, which is not built yet",
+                next_step='use host = "local" until then',
+            )
+        return host
+
+    @cached_property
+    def transport(self) -> Local:
+        """The way to this machine as a host."""
+        return Local()
+
+    def folder(self, stack: Stack) -> ReleaseFolder:
+        """Return a stack's folder on its host."""
+        return ReleaseFolder(self.transport, PurePosixPath(self.host(stack).root), stack.name)
+
+    def build_secrets(self, names: set[str]) -> dict[str, Secret]:
+        """Return the values of variables that build secrets come from; they are hidden from all output.
+
+        Raises:
+            OnevmError: one is not set; BuildKit would take that for an empty secret.
+        """
+        missing = sorted(name for name in names if name not in os.environ)
+        if missing:
+            raise OnevmError(
+                f"a build secret comes from ${', $'.join(missing)}, which is not set",
+                next_step="set it in the environment of this command",
+            )
+        for name in names:
+            output.hide(os.environ[name])
+        return {name: Secret(os.environ[name]) for name in names}
+
+
+@cache
+def run() -> Run:
+    """Return the resources of this run.
+
+    Raises:
+        OnevmError: the stacks' Compose projects cannot be read.
+    """
+    found = project()
+    if found.broken:
+        raise found.broken
+    return Run(found)

@@ -1,0 +1,70 @@
+"""The `name=value` variables of the command line. doit ignores a misspelt one; Onevm does not."""
+
+from difflib import get_close_matches
+
+import doit
+from doit import doit_cmd
+
+from tasks.core.errors import UsageError
+
+KNOWN = {
+    "config": "another services.toml",
+    "sha": "the commit of a release",
+    "dirty": "dirty=1 lets uncommitted changes go to a host over SSH",
+    "lock_wait": "seconds to wait for another deploy of the same stack",
+    "format": "format=json gives one JSON document",
+    "detailed": "`doit plan detailed=1` exits with 10 when something would change",
+}
+
+
+def check() -> None:
+    """Refuse variables that nobody reads.
+
+    Raises:
+        UsageError: a variable is unknown; the message has the nearest known one.
+    """
+    for name in doit_cmd._CMDLINE_VARS or {}:  # noqa: SLF001 - doit has no public way to list them
+        if name not in KNOWN:
+            near = get_close_matches(name, KNOWN, 1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise UsageError(f"unknown variable {name!r}{hint}", next_step=f"known ones: {', '.join(sorted(KNOWN))}")
+    if text("format") not in {"", "json", "table"}:
+        raise UsageError(f"format={text('format')} is not known", next_step="format=json, or leave it away")
+
+
+def text(name: str) -> str:
+    """Return a variable's value, an empty string if it is not given."""
+    return str(doit.get_var(name, ""))
+
+
+def flag(name: str) -> bool:
+    """Return whether a variable is 1.
+
+    Raises:
+        UsageError: it is neither 0 nor 1.
+    """
+    value = text(name)
+    if value not in {"", "0", "1"}:
+        raise UsageError(f"{name}={value}: 1 or 0 is meant")
+    return value == "1"
+
+
+def seconds(name: str, default: float) -> float:
+    """Return a variable as a number of seconds.
+
+    Raises:
+        UsageError: it is no number, or negative.
+    """
+    value = text(name)
+    try:
+        number = float(value) if value else default
+    except ValueError:
+        number = -1
+    if not 0 <= number < float("inf"):
+        raise UsageError(f"{name}={value}: a number of seconds is meant")
+    return number
+
+
+def as_json() -> bool:
+    """Whether exactly one JSON document is wanted on standard output."""
+    return text("format") == "json"

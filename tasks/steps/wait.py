@@ -1,0 +1,146 @@
+"""Waiting until services are healthy: woken by the engine's events, giving up as soon as it is hopeless."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from tasks.adapters.engine import Engine
+from tasks.core.compose import ComposeService
+from tasks.core.durations import spoken
+from tasks.core.errors import OnevmError
+from tasks.core.observed import Container
+
+SETTLED_SECONDS = 5.0
+MOST_RESTARTS = 3
+MARGIN_SECONDS = 30.0
+LOOK_SECONDS = 1.0
+LOG_LINES = 25
+
+
+@dataclass(slots=True)
+class Watch:
+    """The engine's events of one stack, as a counter that can be waited on."""
+
+    count: int = 0
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def notice(self) -> None:
+        """Take note of an event."""
+        with self.changed:
+            self.count += 1
+            self.changed.notify_all()
+
+    def wait(self, seen: int, seconds: float) -> int:
+        """Wait for an event after the `seen`-th, at most some seconds; returns the count."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.count > seen, seconds)
+            return self.count
+
+
+@contextmanager
+def watch(engine: Engine, stack: str) -> Iterator[Watch]:
+    """Watch a stack's containers."""
+    found = Watch()
+    with engine.watching(stack, found.notice):
+        yield found
+
+
+def until_healthy(
+    engine: Engine,
+    stack: str,
+    services: Sequence[ComposeService],
+    events: Watch,
+    *,
+    tell: Callable[[str, str], None],
+    healthy: Callable[[str], None],
+) -> None:
+    """Return when every container of the services is healthy, or has run 5 s if it has no health check.
+
+    Args:
+        engine: the engine they run on.
+        stack: the stack's name.
+        services: what to wait for.
+        events: the engine's events of the stack, watched since before the services were started.
+        tell: called with a service and the condition it is waited in.
+        healthy: called with a service when it is.
+
+    Raises:
+        OnevmError: a container is unhealthy, ended, keeps restarting, or its time limit is over; with its log
+            tail and the last output of its health check.
+    """
+    began = time.monotonic()
+    left = {service.name: service for service in services}
+    running_since: dict[str, float] = {}
+    seen = -1
+    while True:
+        seen = events.count
+        now = time.monotonic()
+        by_service: dict[str, list[Container]] = {name: [] for name in left}
+        for c in engine.containers(stack):
+            if c.service in left and not c.one_off and not c.is_leftover:
+                by_service[c.service].append(c)
+        for name, containers in by_service.items():
+            service = left[name]
+            for c in containers:
+                if problem := _hopeless(service, c):
+                    raise failure(engine, stack, name, c, problem)
+                if c.state == "running":
+                    running_since.setdefault(f"{c.id}/{c.restarts}", now)
+            waiting = [c for c in containers if not _settled(service, c, now, running_since)]
+            if (containers and not waiting) or service.replicas == 0:
+                del left[name]
+                healthy(name)
+            elif now - began > (limit := _limit(service)):
+                problem = f"is not healthy after {spoken(limit)}"
+                raise failure(engine, stack, name, waiting[0] if waiting else None, problem)
+            else:
+                tell(name, waiting[0].condition if waiting else "no container yet")
+        if not left:
+            return
+        events.wait(seen, LOOK_SECONDS)
+
+
+def _limit(service: ComposeService) -> float:
+    return MARGIN_SECONDS + (service.healthcheck.patience if service.healthcheck else SETTLED_SECONDS)
+
+
+def _settled(service: ComposeService, c: Container, now: float, running_since: dict[str, float]) -> bool:
+    if c.state == "exited":
+        return service.is_one_shot and c.exit_code == 0
+    if c.state != "running":
+        return False
+    if c.health:
+        return c.health == "healthy"
+    return now - running_since[f"{c.id}/{c.restarts}"] >= SETTLED_SECONDS
+
+
+def _hopeless(service: ComposeService, c: Container) -> str:
+    if c.health == "unhealthy" and c.state == "running":
+        return "is unhealthy"
+    if c.restarts >= MOST_RESTARTS:
+        return f"keeps restarting ({c.restarts} times, exit code {c.exit_code})"
+    if c.state == "exited" and service.is_one_shot and c.exit_code:
+        return f"ended with exit code {c.exit_code}"
+    if c.state == "dead":
+        return "is dead"
+    return ""
+
+
+def failure(engine: Engine, stack: str, service: str, c: Container | None, problem: str) -> OnevmError:
+    """Return the explained failure of a service, with its log tail and its last health output."""
+    detail = ""
+    if c is not None:
+        log = engine.logs(c.id, LOG_LINES)
+        detail = f"last lines of {c.name}:\n" + ("\n".join(f"  {line}" for line in log.splitlines()) or "  (none)")
+        checks = [((e["State"].get("Health") or {}).get("Log") or []) for e in engine.inspect([c.id])]
+        if checks and checks[0]:
+            last = checks[0][-1]
+            output = "\n".join(f"  {line}" for line in last.get("Output", "").strip().splitlines()) or "  (no output)"
+            detail += f"\nlast health check (exit {last.get('ExitCode')}):\n{output}"
+    return OnevmError(
+        f"{stack}.{service} {problem}",
+        detail=detail,
+        next_step=f"mend it and run `doit deploy:{stack}` again",
+    )

@@ -5,7 +5,7 @@ import pathlib
 import time
 
 from serve import json_reply, serve
-from store import Store
+from store import Store, with_store
 
 PRODUCTS = json.loads(pathlib.Path(__file__).with_name("products.json").read_text())
 BY_ID = {product["id"]: product for product in PRODUCTS}
@@ -21,14 +21,12 @@ def read(store, number):
 
 
 def orders(_):
-    with Store() as store:
-        found = [read(store, number) for number in store("LRANGE", "orders:recent", 0, 7)]
+    found = with_store(lambda store: [read(store, number) for number in store("LRANGE", "orders:recent", 0, 7)])
     return json_reply([order for order in found if order])
 
 
 def order(_, number):
-    with Store() as store:
-        found = read(store, number)
+    found = with_store(lambda store: read(store, number))
     return json_reply(found) if found else json_reply({"error": f"there is no order {number}"}, 404)
 
 
@@ -37,14 +35,20 @@ def place(request):
         product = BY_ID[json.loads(request.body)["product"]]
     except (ValueError, KeyError, TypeError):
         return json_reply({"error": "say which product: one of " + ", ".join(BY_ID)}, 400)
-    with Store() as store:
-        number = store("INCR", "orders:last")
-        store("HSET", f"order:{number}", "product", product["id"], "name", product["name"], "cents", product["cents"],
-              "status", "queued", "placed", f"{time.time():.3f}")
-        store("LPUSH", "orders:recent", number)
-        store("LTRIM", "orders:recent", 0, 99)
-        store("LPUSH", "orders:queue", number)
-        return json_reply(read(store, number), 201)
+    number = with_store(lambda store: store("INCR", "orders:last"))
+    details = ("product", product["id"], "name", product["name"], "cents", product["cents"], "status", "queued")
+
+    def write(store):
+        if not store("EXISTS", f"order:{number}"):
+            store.all(
+                ("HSET", f"order:{number}", *details, "placed", f"{time.time():.3f}"),
+                ("LPUSH", "orders:recent", number),
+                ("LTRIM", "orders:recent", 0, 99),
+                ("LPUSH", "orders:queue", number),
+            )
+        return read(store, number)
+
+    return json_reply(with_store(write), 201)
 
 
 def healthy():

@@ -20,13 +20,14 @@ class Store:
         while True:
             try:
                 self.socket = socket.create_connection((HOST, 6379), timeout=2)
+                self.lines = self.socket.makefile("rb")
+                self("PING")
                 break
-            except OSError:
+            except (OSError, StoreError):  # away, or still loading its data
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
         self.socket.settimeout(timeout)
-        self.lines = self.socket.makefile("rb")
 
     def __enter__(self):
         return self
@@ -55,6 +56,24 @@ class Store:
             return None if value == "-1" else [self.reply() for _ in range(int(value))]
         return value
 
+    def all(self, *commands):
+        """Send commands that take effect together, or not at all."""
+        self("MULTI")
+        for words in commands:
+            self(*words)
+        return self("EXEC")
+
     def hash(self, name):
         words = self("HGETALL", name)
         return dict(zip(words[::2], words[1::2]))
+
+
+def with_store(work):
+    """Return `work(store)`. If the store is replaced meanwhile, do it again: work must bear being repeated."""
+    for last in (False, True):
+        try:
+            with Store() as store:
+                return work(store)
+        except ConnectionError:
+            if last:
+                raise

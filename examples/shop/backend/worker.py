@@ -9,7 +9,7 @@ import time
 from store import Store
 
 COMMIT = os.environ.get("COMMIT_SHA", "unknown")
-PACKING_SECONDS = 1.5
+PACKING_SECONDS = 1.5  # with a short queue; the longer it is, the faster the hands
 HEARTBEAT = pathlib.Path("/tmp/heartbeat")
 
 stopping = False
@@ -26,7 +26,7 @@ def stop(*_):
 def handle(store, number):
     key = f"order:{number}"
     store("HSET", key, "status", "packed", "packed_by", COMMIT)
-    time.sleep(PACKING_SECONDS)
+    time.sleep(PACKING_SECONDS / (1 + store("LLEN", "orders:queue") / 3))
     store("HSET", key, "status", "shipped", "shipped", f"{time.time():.3f}")
     store("LREM", "orders:packing", 1, number)
     print(f"order {number} shipped")

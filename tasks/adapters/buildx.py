@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.adapters import refusals
 from tasks.adapters.process import CommandFailed, lines, run, tail
 from tasks.core.errors import OnevmError, ToolError
 from tasks.core.secret import Secret
@@ -107,6 +108,8 @@ def failure(name: str, target: str, solve: Solve) -> OnevmError:
     """
     log = "\n".join(solve.logs.get(target, []))
     words = "\n".join(line for line in solve.words if line.strip())
+    if (refused := refusals.known(words)) and target not in solve.errors:
+        return refused
     return OnevmError(
         f"{name}: its build failed: {solve.errors.get(target, '').strip() or 'see below'}",
         detail=tail(f"{log}\n{words}".strip(), 25),

@@ -10,10 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from tasks.adapters.host_compose import check_version
 from tasks.adapters.process import CommandFailed, run
 from tasks.core.compose import without_values
 from tasks.core.errors import OnevmError, ToolError
 from tasks.core.model import Stack
+from tasks.core.versions import Version
 
 CONFIG_SECONDS = 60
 _CACHE_SCHEMA = 1
@@ -39,11 +41,13 @@ def read_project(stack: Stack, cache: Path) -> tuple[dict[str, Any], frozenset[s
         with contextlib.suppress(ValueError, KeyError, OSError):
             found = json.loads(kept.read_text())
             return found["definition"], frozenset(found["active"])
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(3) as pool:
+        version = pool.submit(run, ["docker", "compose", "version", "--short"], timeout=CONFIG_SECONDS, check=False)
         everything = pool.submit(_config, stack, "--profile", "*", "config", "--format", "json")
         services = pool.submit(_config, stack, "config", "--services")
         definition = without_values(json.loads(everything.result()))
         active = frozenset(services.result().split())
+        check_version(Version.parse(version.result().stdout), "local")
     if kept:
         with contextlib.suppress(OSError):
             kept.parent.mkdir(parents=True, exist_ok=True)

@@ -10,11 +10,13 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from tasks.adapters import refusals
 from tasks.adapters.process import CommandFailed, Completed, lines, run
 from tasks.core.errors import OnevmError, ToolError
 from tasks.core.images import CONTENT_KEY_LABEL
 from tasks.core.observed import Container, Observed, container
 from tasks.core.secret import Secret
+from tasks.core.versions import OLDEST_ENGINE, Version
 
 READ_SECONDS = 30
 PULL_SECONDS = 1800
@@ -42,7 +44,7 @@ class Engine:
             raise explained(failed) from None
 
     def version(self) -> str:
-        """Return the engine's version.
+        """Return the engine's version as it says it.
 
         Raises:
             ToolError: no engine answers, or its socket may not be opened.
@@ -146,23 +148,22 @@ class Engine:
 
 def explained(failed: CommandFailed) -> OnevmError:
     """Return a failure of the `docker` program as an error with its likely cause and the next step."""
-    text = failed.stderr.lower()
-    if "permission denied" in text and "docker" in text and "sock" in text:
-        return ToolError(
-            "this user may not use the Docker socket",
-            detail=failed.stderr,
-            next_step="add the user to the group `docker` (then log in again), or use a rootless engine",
+    return refusals.known(failed.stderr) or failed
+
+
+def check_version(text: str, where: str) -> None:
+    """Refuse an engine that is too old.
+
+    Args:
+        text: its version.
+        where: the host's name, for the message.
+
+    Raises:
+        ToolError: it is older than Onevm works with.
+    """
+    version = Version.parse(text)
+    if version < OLDEST_ENGINE:
+        raise ToolError(
+            f"the Docker engine of host {where} is {text}; Onevm needs {OLDEST_ENGINE} or newer",
+            next_step="upgrade Docker there",
         )
-    if "cannot connect to the docker daemon" in text or "is the docker daemon running" in text:
-        return ToolError(
-            "no Docker engine answers",
-            detail=failed.stderr,
-            next_step="start Docker, or run scripts/lab engine; DOCKER_HOST and `docker context` say where it should be",
-        )
-    if "no space left on device" in text:
-        return OnevmError(
-            "the engine's disk is full",
-            detail=failed.detail,
-            next_step="free space (`docker system df` says what takes it), then run the same command again",
-        )
-    return failed

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from tasks.adapters import refusals
 from tasks.adapters.process import CommandFailed
 from tasks.adapters.release_folder import OVERRIDE, ReleaseFolder, archive
 from tasks.adapters.transport import Transport
 from tasks.core.errors import OnevmError, ToolError
 from tasks.core.secret import Secret
-from tasks.core.versions import Version
+from tasks.core.versions import OLDEST_COMPOSE, Version
 
 CONFIG_SECONDS = 60
 NO_DEPS_IS_SAFE = Version(2, 29, 3)
@@ -51,6 +52,7 @@ def configuration(
     except CommandFailed as failed:
         raise _explained(folder, failed) from None
     version, _, document = out.partition("\n")
+    check_version(Version.parse(version), folder.transport.name)
     return json.loads(document), Version.parse(version)
 
 
@@ -65,7 +67,22 @@ def recorded(folder: ReleaseFolder, release: PurePosixPath, compose: Sequence[st
     return json.loads(document), Version.parse(version)
 
 
+def check_version(version: Version, where: str) -> None:
+    """Refuse a Compose that is too old.
+
+    Raises:
+        ToolError: it is older than Onevm works with.
+    """
+    if version < OLDEST_COMPOSE:
+        raise ToolError(
+            f"Docker Compose on host {where} is {version}; Onevm needs {OLDEST_COMPOSE} or newer",
+            next_step="install a newer docker-compose-plugin there (Debian 13: docker-compose)",
+        )
+
+
 def _explained(folder: ReleaseFolder, failed: CommandFailed) -> OnevmError:
+    if refused := refusals.known(failed.stderr):
+        return refused
     if "is not a docker command" in failed.stderr or "unknown shorthand flag" in failed.stderr:
         return ToolError(
             f"Docker Compose v2 is not installed on host {folder.transport.name}",
@@ -108,6 +125,8 @@ def up(
     try:
         folder.transport.run(command, timeout=timeout, env=env, survive=True)
     except CommandFailed as failed:
+        if refused := refusals.known(failed.stderr):
+            raise refused from None
         what = f"{folder.stack}: `docker compose up` of {', '.join(services)} failed"
         if failed.returncode is None:
             what = f"{folder.stack}: `docker compose up` of {', '.join(services)} did not end within {timeout:g} s"

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from tasks.adapters import refusals
+from tasks.adapters.process import CommandFailed
 from tasks.adapters.transport import Transport
 from tasks.core.errors import OnevmError
 from tasks.core.release import Release, from_json
@@ -26,7 +28,7 @@ tar -xf - -C "$1/releases/.$2"
 rm -rf "$1/releases/$2"; mv "$1/releases/.$2" "$1/releases/$2"
 """
 # $1 folder, $2 release; names on standard input, one a line: "+ path" to put in place, "- path" to take away.
-_PLACE = """set -eu; umask 022; cd "$1/project"
+_PLACE = """set -eu; umask 022; cd "$1"; echo "$2" > .switching-new; mv -f .switching-new switching; cd project
 while read -r mark path; do
   if [ "$mark" = - ]; then rm -f -- "$path"; continue; fi
   case "$path" in */*) mkdir -p -- "${path%/*}";; esac
@@ -40,13 +42,14 @@ mv -f "releases/$2/.release.json" "releases/$2/release.json"
 """
 _ACTIVATE = """set -eu; cd "$1"
 ln -sfn "releases/$2" .current-new; mv -fT .current-new current 2>/dev/null || mv -fh .current-new current
-sync . 2>/dev/null || sync
+rm -f switching; sync . 2>/dev/null || sync
 """
 _AUDIT = """set -eu; umask 022; mkdir -p "$1"; cd "$1"
 if [ -s audit.jsonl ] && [ -n "$(tail -c 1 audit.jsonl)" ]; then echo >> audit.jsonl; fi
 cat >> audit.jsonl; sync audit.jsonl 2>/dev/null || sync
 """
 _CURRENT = """cd "$1" 2>/dev/null || exit 0
+cat switching 2>/dev/null || echo
 readlink current || exit 0
 cat current/release.json
 """
@@ -58,10 +61,14 @@ exit 0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Current:
-    """The release that `current` points to, or why there is none."""
+    """The release that `current` points to, or why there is none.
+
+    `switching` is the release that a deploy was on its way to when it was killed, empty if none was.
+    """
 
     release: Release | None
     note: str = ""
+    switching: str = ""
 
 
 class ReleaseFolder:
@@ -81,20 +88,33 @@ class ReleaseFolder:
 
     def _script(self, text: str, *args: str, data: bytes | None = None, timeout: float = FILES_SECONDS) -> str:
         command = ["sh", "-c", text, "sh", str(self.path), *args]
-        return self.transport.run(command, timeout=timeout, input=data).stdout
+        try:
+            return self.transport.run(command, timeout=timeout, input=data).stdout
+        except CommandFailed as failed:
+            if refused := refusals.known(failed.stderr):
+                refused.what = f"host {self.transport.name}, {self.path}: {refused.what}"
+                raise refused from None
+            raise OnevmError(
+                f"host {self.transport.name}: the stack's folder {self.path} cannot be used",
+                detail=failed.stderr,
+                next_step="see its owner and mode, and `root` of the host in services.toml",
+            ) from None
 
     def current(self) -> Current:
         """Return the current release, or a note on what is wrong with it."""
         text = self._script(_CURRENT)
+        switching, _, text = text.partition("\n")
         link, _, document = text.partition("\n")
         if not link:
-            return Current(release=None)
+            return Current(release=None, switching=switching)
         if not document.strip():
-            return Current(release=None, note=f"{self.path}/current points to {link}, which has no release.json")
+            note = f"{self.path}/current points to {link}, which has no release.json"
+            return Current(release=None, note=note, switching=switching)
         try:
-            return Current(release=from_json(document, f"{self.path}/{link}/release.json"))
+            release = from_json(document, f"{self.path}/{link}/release.json")
         except OnevmError as error:
-            return Current(release=None, note=str(error))
+            return Current(release=None, note=str(error), switching=switching)
+        return Current(release=release, switching=switching)
 
     def releases(self) -> tuple[tuple[Release, ...], tuple[str, ...]]:
         """Return all recorded releases, newest first, and a note for each record that cannot be read."""
@@ -117,10 +137,12 @@ class ReleaseFolder:
         return self.folder_of(release_id)
 
     def place(self, release_id: str, files: Sequence[str], gone: Sequence[str]) -> None:
-        """Put the travelling files of a release into the project folder, each by a rename."""
-        marks = [f"+ {path}" for path in files] + [f"- {path}" for path in gone]
-        if marks:
-            self._script(_PLACE, release_id, data=("\n".join(marks) + "\n").encode())
+        """Note that the host is on its way to a release, and put its travelling files into the project folder.
+
+        Each file gets there by a rename. The note goes away when a release is activated.
+        """
+        marks = [f"+ {path}\n" for path in files] + [f"- {path}\n" for path in gone]
+        self._script(_PLACE, release_id, data="".join(marks).encode())
 
     def record(self, release: Release) -> None:
         """Write release.json beside, sync it, rename it into place."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tasks.adapters import buildx
+from tasks.adapters.engine import check_version
 from tasks.core import bake as bakefile
 from tasks.core.build import BuildDefinition
 from tasks.core.errors import OnevmError
@@ -147,7 +148,10 @@ def look_up(r: run.Run, images: Sequence[Image]) -> None:
 
 
 def _bake(r: run.Run, result: Batch, stale: list[Image]) -> None:
-    buildx.check_version()
+    with ThreadPoolExecutor(1) as pool:
+        engine_version = pool.submit(r.engine.version)
+        buildx.check_version()
+        check_version(engine_version.result(), "local")
     bases = _bases(r, stale, result)
     names = bakefile.target_names([i.keyed.definition for i in (*stale, *bases)])
     by_target = {names[i.keyed.definition.stack, i.keyed.definition.service]: i for i in stale}

@@ -95,7 +95,8 @@ def deploy(d: Deployment, candidate: Candidate, *, only: frozenset[str] | None) 
         candidate = target.narrowed(candidate, current.release, only)
         aim = target.look(d.stack, d.folder, d.engine, candidate, only=only)
     starting = frozenset(c.service for c in aim.observed.containers if c.health == "starting" and not c.one_off)
-    if current.release and candidate.matches(current.release) and not aim.plan and not starting:
+    unfinished = bool(starting) or bool(current.switching)
+    if current.release and candidate.matches(current.release) and not aim.plan and not unfinished:
         return Result(release=current.release, plan=aim.plan, recorded=False)
     executor = _executor(d, aim, candidate.compose)
     executor.pull(aim.plan, candidate.pins())
@@ -154,8 +155,8 @@ def _staged(d: Deployment, candidate: Candidate, aim: target.Target, previous: R
 
 
 def _place(d: Deployment, release_id: str, files: Mapping[str, str], before: Mapping[str, str]) -> None:
-    changed = sorted(path for path, sha in files.items() if before.get(path) != sha)
-    d.folder.place(release_id, changed, sorted(before.keys() - files.keys()))
+    # All of them: a deploy that was killed may have left others than the current release's.
+    d.folder.place(release_id, sorted(files), sorted(before.keys() - files.keys()))
 
 
 def _record(d: Deployment, release: Release, outcome: Outcome, reason: str) -> None:
@@ -196,6 +197,7 @@ def _failed(
             executor.sweep(aim.plan)
             executor.switch(aim.plan, d.folder.folder_of(previous.id), frozenset())
             executor.remove(aim.plan)
+            d.folder.activate(previous.id)
     except OnevmError as second:
         error.detail += f"\n\ngoing back to release {previous.id} failed too:\n{second}"
         error.next_step = f"`doit deploy:{d.stack.name}` tries again; {error.next_step}"

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from tasks.adapters import host_compose
-from tasks.adapters.engine import Engine
+from tasks.adapters.engine import Engine, check_version
 from tasks.adapters.release_folder import ReleaseFolder
 from tasks.core import compose, desired
 from tasks.core.compose import ComposeProject
@@ -61,11 +61,13 @@ def look(
     waiting = unbuilt or {}
     pins = candidate.pins()
     placeholders = dict.fromkeys(waiting, UNBUILT)
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(2) as pool:
         seen = pool.submit(engine.observe, stack.name, pins.values())
+        engine_version = pool.submit(engine.version)
         definition, version = host_compose.configuration(
             folder, candidate.contents, candidate.compose, desired.override({**placeholders, **pins}, {})
         )
+        check_version(engine_version.result(), folder.transport.name)
         observed = seen.result()
     outside = desired.referenced_files(definition, folder.project, candidate.files)
     elsewhere = host_compose.file_hashes(folder.transport, outside)

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -71,16 +71,12 @@ def until_healthy(
             tail and the last output of its health check.
     """
     began = time.monotonic()
-    left = {service.name: service for service in services}
+    left = {service.name: service for service in services if service.replicas}
     running_since: dict[str, float] = {}
-    seen = -1
-    while True:
+    while left:
         seen = events.count
         now = time.monotonic()
-        by_service: dict[str, list[Container]] = {name: [] for name in left}
-        for c in engine.containers(stack):
-            if c.service in left and not c.one_off and not c.is_leftover:
-                by_service[c.service].append(c)
+        by_service = _by_service(engine.containers(stack), left)
         for name, containers in by_service.items():
             service = left[name]
             for c in containers:
@@ -89,17 +85,24 @@ def until_healthy(
                 if c.state == "running":
                     running_since.setdefault(f"{c.id}/{c.restarts}", now)
             waiting = [c for c in containers if not _settled(service, c, now, running_since)]
-            if (containers and not waiting) or service.replicas == 0:
+            if containers and not waiting:
                 del left[name]
                 healthy(name)
-            elif now - began > (limit := _limit(service)):
+                continue
+            if now - began > (limit := _limit(service)):
                 problem = f"is not healthy after {spoken(limit)}"
                 raise failure(engine, stack, name, waiting[0] if waiting else None, problem)
-            else:
-                tell(name, waiting[0].condition if waiting else "no container yet")
-        if not left:
-            return
-        events.wait(seen, LOOK_SECONDS)
+            tell(name, waiting[0].condition if waiting else "no container yet")
+        if left:
+            events.wait(seen, LOOK_SECONDS)
+
+
+def _by_service(containers: Sequence[Container], names: Collection[str]) -> dict[str, list[Container]]:
+    found: dict[str, list[Container]] = {name: [] for name in names}
+    for c in containers:
+        if c.service in found and not c.one_off and not c.is_leftover:
+            found[c.service].append(c)
+    return found
 
 
 def _limit(service: ComposeService) -> float:

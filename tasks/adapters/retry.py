@@ -1,8 +1,9 @@
 """Asking again when there was no usable answer; giving up, with an explanation, when there is none to be had."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TypeVar
 
 from tasks.core.errors import OnevmError
@@ -75,6 +76,12 @@ class Patience:
             self.sleep(wait)
         raise CouldNotAsk(
             f"no usable answer: {what}",
-            detail="\n".join(f"{number}. {reason}" for number, reason in enumerate(reasons, 1)),
+            detail="\n".join(_counted(reasons)),
             next_step=next_step,
         )
+
+
+def _counted(reasons: list[str]) -> Iterator[str]:
+    for reason, same in groupby(reasons):
+        count = len(list(same))
+        yield f"{reason} ({count} times)" if count > 1 else reason

@@ -1,10 +1,12 @@
 """One HTTP exchange: sent, redirected, and read within limits. What the answer means is for others to say."""
 
+import contextlib
 import json
 import re
+import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -144,6 +146,7 @@ class Wire:
         import requests
         import urllib3
 
+        begin = time.monotonic()
         try:
             response = self._session().request(
                 method,
@@ -166,6 +169,8 @@ class Wire:
             )
             raise Unanswered(stage) from None
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            if time.monotonic() - begin >= self._read:
+                raise Unanswered(f"no complete answer within {self._read:g} s") from None
             raise Unanswered(f"the connection failed: {_cause(error)}") from None
         lower = {name.lower(): value for name, value in response.headers.items()}
         return Answer(status=response.status_code, headers=lower, body=content)
@@ -205,13 +210,30 @@ class Wire:
     def _session(self) -> "requests.Session":
         with self._guard:
             if self._made is None:
-                self._made = _new_session()
+                self._made = _new_session(self._read)
             return self._made
 
 
-def _new_session() -> "requests.Session":
+def _new_session(limit: float) -> "requests.Session":
     import requests
     from requests.adapters import HTTPAdapter
+    from urllib3 import connection, connectionpool
+
+    class Plain(connection.HTTPConnection):
+        def getresponse(self) -> Any:
+            with _ended_after(limit, self.sock):
+                return super().getresponse()
+
+    class Encrypted(connection.HTTPSConnection):
+        def getresponse(self) -> Any:
+            with _ended_after(limit, self.sock):
+                return super().getresponse()
+
+    class PlainPool(connectionpool.HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class EncryptedPool(connectionpool.HTTPSConnectionPool):
+        ConnectionCls = Encrypted
 
     class Trusting(HTTPAdapter):
         """TLS by `trust.context_for`, one context per host."""
@@ -227,6 +249,10 @@ def _new_session() -> "requests.Session":
                 self.contexts[where.netloc] = trust.context_for(where.netloc)
             return host, {"ssl_context": self.contexts[where.netloc]}
 
+        def init_poolmanager(self, *args: Any, **more: Any) -> None:
+            super().init_poolmanager(*args, **more)
+            self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": EncryptedPool}
+
         def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
             """Leave it to the context."""
 
@@ -239,6 +265,24 @@ def _new_session() -> "requests.Session":
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
+
+
+@contextlib.contextmanager
+def _ended_after(limit: float, connected: socket.socket | None) -> Iterator[None]:
+    """Hang up when the head of an answer is not complete in time: a read limit never strikes on a trickle."""
+
+    def hang_up() -> None:
+        with contextlib.suppress(OSError):
+            # The plain socket's method: TLS would want to say goodbye, and the other thread is in the middle of it.
+            socket.socket.shutdown(connected, socket.SHUT_RDWR) if connected else None
+
+    timer = threading.Timer(limit, hang_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _origin(url: str) -> str:

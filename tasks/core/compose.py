@@ -51,11 +51,16 @@ class ComposeService:
     definition: Mapping[str, Any]
 
     @property
+    def stays_ended(self) -> bool:
+        """Whether a container that ended stays ended: no restart policy, or one that heeds only failures."""
+        if policy := (self.definition.get("deploy") or {}).get("restart_policy"):
+            return bool(policy.get("condition", "any") != "any")
+        return str(self.definition.get("restart") or "no").partition(":")[0] in {"no", "on-failure"}
+
+    @property
     def is_one_shot(self) -> bool:
-        """Whether the service may end by itself: it has no restart policy."""
-        return self.definition.get("restart", "no") in {"no", ""} and "restart_policy" not in (
-            self.definition.get("deploy") or {}
-        )
+        """Whether the service may end by itself: nothing restarts it, and no health check says it should live."""
+        return self.healthcheck is None and self.stays_ended
 
     @property
     def publishes_ports(self) -> bool:

@@ -41,6 +41,11 @@ class Solve:
     _vertex: dict[str, str] = field(default_factory=dict)
     _buffer: list[str] = field(default_factory=list)
 
+    def culprits(self) -> tuple[str, ...]:
+        """Return the targets that failed by themselves; the others' errors only repeat theirs."""
+        own = tuple(target for target, error in self.errors.items() if not error.startswith("failed to solve:"))
+        return own or tuple(self.errors)
+
     def read(self, lines: Iterable[str]) -> Iterator[Step]:
         """Yield the steps that the lines tell of, as they come."""
         for line in lines:

@@ -182,7 +182,7 @@ def _bake(r: run.Run, result: Batch, stale: list[Image]) -> None:
     for image in stale:
         took = r.screen.end(image.name, "pushed" if image.digest else image.state, ok=image.state == "built")
         result.timings.seconds[f"bake {image.name}"] = round(took, 3)
-    for target in baked.solve.errors:
+    for target in baked.solve.culprits():
         if target in by_target and by_target[target].error:
             r.screen.error(str(by_target[target].error))
 
@@ -250,7 +250,7 @@ def volatile_filled(
 def _settle(r: run.Run, image: Image, target: str, baked: buildx.Baked) -> None:
     """Say what became of one target, and give it the name that is a promise."""
     building = building_tag(image.keyed.key)
-    if target in baked.solve.errors:
+    if target in baked.solve.culprits():
         image.state, image.error = "failed", buildx.failure(image.name, target, baked.solve)
         return
     digest = baked.digests.get(target, "")

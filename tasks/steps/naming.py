@@ -9,6 +9,9 @@ from tasks.steps.outcome import action
 
 Task = dict[str, Any]
 
+# Threads of an action write too; doit's capturing would mix that up.
+_PLAIN: Task = {"io": {"capture": False}}
+
 
 def short_names(names: Iterable[str], stacks: Iterable[str]) -> dict[str, list[str]]:
     """Return by short name the services `<stack>.<service>` it may mean; a stack's own name comes first."""
@@ -42,11 +45,11 @@ def tree(
     names = list(project_module.project().stacks)
     for name, task in services.items():
         stack, _, service = name.partition(".")
-        yield {"name": name, "meta": {"verb": verb, "stack": stack, "service": service}, **task}
+        yield {"name": name, "meta": {"verb": verb, "stack": stack, "service": service}, **_PLAIN, **task}
     for stack in names:
         own = (stacks or {}).get(stack)
         if own is not None:
-            yield {"name": stack, "meta": {"verb": verb, "stack": stack}, **own}
+            yield {"name": stack, "meta": {"verb": verb, "stack": stack}, **_PLAIN, **own}
         else:
             below = [f"{verb}:{name}" for name in services if name.partition(".")[0] == stack]
             yield {"name": stack, "actions": None, "task_dep": below}
@@ -62,6 +65,7 @@ def tree(
                 "doc": f"ambiguous: {', '.join(f'{verb}:{name}' for name in full)}",
                 "actions": [(_ambiguous, [verb, short, full])],
                 "uptodate": [False],
+                **_PLAIN,
             }
 
 
@@ -77,7 +81,7 @@ def broken(verb: str, doc: str, error: OnevmError) -> Iterator[Task]:
     Names of services are unknown then, so every name of this verb on the command line gets a task.
     """
     named = sorted({word.partition(":")[2] for word in project_module.words() if word.startswith(f"{verb}:")})
-    task = {"actions": [(_fail, [error])], "uptodate": [False]}
+    task = {"actions": [(_fail, [error])], "uptodate": [False], **_PLAIN}
     yield {"name": None, "doc": doc, "actions": None}
     for name in named or sorted(project_module.project().stacks):
         yield {"name": name, **task}

@@ -124,7 +124,7 @@ def _hopeless(service: ComposeService, c: Container) -> str:
         return "is unhealthy"
     if c.restarts >= MOST_RESTARTS:
         return f"keeps restarting ({c.restarts} times, exit code {c.exit_code})"
-    if c.state == "exited" and service.is_one_shot and c.exit_code:
+    if c.state == "exited" and service.stays_ended and (c.exit_code or not service.is_one_shot):
         return f"ended with exit code {c.exit_code}"
     if c.state == "dead":
         return "is dead"

@@ -47,18 +47,13 @@ example_port_free() {
         fail "$STACK" "something else listens on 127.0.0.1:$SHOP_PORT" 'stop it, or choose another port: SHOP_PORT=8081 scripts/quickstart'
 }
 
-# example_page: prints the address and the first lines of what answers there.
+# example_page: prints the address and how the page that answers there begins.
 example_page() {
     local page
-    page=$("$PYTHON" -c '
-import sys, urllib.request
-opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-with opener.open(sys.argv[1], timeout=20) as reply:
-    print(reply.status, reply.reason, reply.headers.get_content_type())
-    print(reply.read().decode(errors="replace"))
-' "$ADDRESS" 2>&1) || fail "$STACK" "$ADDRESS does not answer: ${page##*$'\n'}" 'look at the containers: doit status, docker compose -p shop logs'
+    page=$("$PYTHON" "$CLONE/scripts/lib/page.py" "$ADDRESS" 8 2>&1) || fail "$STACK" "$ADDRESS does not answer: ${page##*$'\n'}" \
+        'look at the containers: doit status, docker compose -p shop logs'
     say "$STACK" "$ADDRESS answers:"
-    sed -e '/^[[:space:]]*$/d' -e 's/^/    | /' <<<"$page" | cut -c 1-110 | head -n 8 >&2 || true
+    printf '%s\n' "$page" | sed 's/^/    | /' >&2
 }
 
 # example_down: the shop's containers and networks; volumes stay.

@@ -12,13 +12,13 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 # say TOPIC TEXT
 say() {
-    printf '%s  %-9s %s\n' "$(date +%H:%M:%S)" "$1" "$2" >&2
+    printf '%s  %-10s  %s\n' "$(date +%H:%M:%S)" "$1" "$2" >&2
 }
 
 # fail TOPIC WHAT NEXT: an explained end.
 fail() {
     say "$1" "$2"
-    printf '%21snext: %s\n' '' "$3" >&2
+    printf '%22snext: %s\n' '' "$3" >&2
     exit 1
 }
 

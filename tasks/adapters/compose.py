@@ -12,13 +12,13 @@ from typing import Any
 
 from tasks.adapters.host_compose import check_version
 from tasks.adapters.process import CommandFailed, run
-from tasks.core.compose import without_values
+from tasks.core.compose import document, without_values
 from tasks.core.errors import OnevmError, ToolError
 from tasks.core.model import Stack
 from tasks.core.versions import Version
 
 CONFIG_SECONDS = 60
-_CACHE_SCHEMA = 1
+_CACHE_SCHEMA = 2
 _ELSEWHERE = re.compile(r"^\s*(?:-\s*)?(?:include|extends)\s*:", re.MULTILINE)
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 _COMPOSE_VARIABLES = ("COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME", "DOCKER_DEFAULT_PLATFORM")
@@ -45,7 +45,7 @@ def read_project(stack: Stack, cache: Path) -> tuple[dict[str, Any], frozenset[s
         version = pool.submit(run, ["docker", "compose", "version", "--short"], timeout=CONFIG_SECONDS, check=False)
         everything = pool.submit(_config, stack, "--profile", "*", "config", "--format", "json")
         services = pool.submit(_config, stack, "config", "--services")
-        definition = without_values(json.loads(everything.result()))
+        definition = without_values(document(everything.result()))
         active = frozenset(services.result().split())
         check_version(Version.parse(version.result().stdout), "local")
     if kept:

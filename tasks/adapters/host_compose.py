@@ -1,6 +1,5 @@
 """Docker Compose on the host: what a release would be there, and bringing its services up."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -9,6 +8,7 @@ from tasks.adapters import refusals
 from tasks.adapters.process import CommandFailed
 from tasks.adapters.release_folder import OVERRIDE, ReleaseFolder, archive
 from tasks.adapters.transport import Transport
+from tasks.core.compose import document
 from tasks.core.errors import OnevmError, ToolError
 from tasks.core.secret import Secret
 from tasks.core.versions import OLDEST_COMPOSE, Version
@@ -51,9 +51,9 @@ def configuration(
         out = folder.transport.run(command, timeout=CONFIG_SECONDS, input=data).stdout
     except CommandFailed as failed:
         raise _explained(folder, failed) from None
-    version, _, document = out.partition("\n")
+    version, _, text = out.partition("\n")
     check_version(Version.parse(version), folder.transport.name)
-    return json.loads(document), Version.parse(version)
+    return document(text), Version.parse(version)
 
 
 def recorded(folder: ReleaseFolder, release: PurePosixPath, compose: Sequence[str]) -> tuple[dict[str, Any], Version]:
@@ -63,8 +63,8 @@ def recorded(folder: ReleaseFolder, release: PurePosixPath, compose: Sequence[st
         out = folder.transport.run(command, timeout=CONFIG_SECONDS).stdout
     except CommandFailed as failed:
         raise _explained(folder, failed) from None
-    version, _, document = out.partition("\n")
-    return json.loads(document), Version.parse(version)
+    version, _, text = out.partition("\n")
+    return document(text), Version.parse(version)
 
 
 def check_version(version: Version, where: str) -> None:

@@ -69,7 +69,9 @@ def bake_file(
 
 def _target(target: Target, builder: Builder, names: Mapping[tuple[str, str], str]) -> dict[str, Any]:
     d = target.definition
+    own: dict[str, str] = next((json.loads(text) for name, text in d.options if name == "labels"), {})
     labels = {
+        **own,
         CONTENT_KEY_LABEL: target.content_key,
         REVISION_LABEL: target.revision,
         SOURCE_LABEL: target.source,
@@ -77,8 +79,8 @@ def _target(target: Target, builder: Builder, names: Mapping[tuple[str, str], st
     }
     spec: dict[str, Any] = {
         "context": d.context,
-        "args": {name: _literal(value) for name, value in target.args.items()},
-        "labels": {name: _literal(value) for name, value in labels.items() if value},
+        "args": dict(target.args),
+        "labels": {name: value for name, value in labels.items() if value or name in own},
         "tags": [target.reference],
         "output": ["type=image,push=true" if target.push else "type=docker"],
         "contexts": {name: _context(d, value, names) for name, value in d.contexts},
@@ -86,7 +88,7 @@ def _target(target: Target, builder: Builder, names: Mapping[tuple[str, str], st
         **{_BAKE_OPTIONS[name]: json.loads(text) for name, text in d.options if name in _BAKE_OPTIONS},
     }
     if d.dockerfile_inline:
-        spec["dockerfile-inline"] = _literal(d.dockerfile_inline)
+        spec["dockerfile-inline"] = d.dockerfile_inline
     elif d.dockerfile:
         spec["dockerfile"] = str(d.dockerfile)
     if d.target:
@@ -94,7 +96,7 @@ def _target(target: Target, builder: Builder, names: Mapping[tuple[str, str], st
     if d.platforms:
         spec["platforms"] = list(d.platforms)
     spec |= _cache(builder, target)
-    return {key: value for key, value in spec.items() if value not in ({}, [])}
+    return {key: _literal(value) for key, value in spec.items() if value not in ({}, [])}
 
 
 # Compose's name -> bake's. What bake cannot say is refused in steps/preflight.
@@ -103,12 +105,16 @@ _BAKE_OPTIONS = {"network": "network", "ssh": "ssh", "shm_size": "shm-size", "ul
 
 def unsupported_options(definition: BuildDefinition) -> tuple[str, ...]:
     """Return the build options of Compose that a bake file cannot express."""
-    return tuple(name for name, _ in definition.options if name not in _BAKE_OPTIONS)
+    return tuple(name for name, _ in definition.options if name not in {*_BAKE_OPTIONS, "labels"})
 
 
-def _literal(text: str) -> str:
+def _literal(value: Any) -> Any:
     # Bake expands ${…} and %{…} in JSON strings; a doubled mark is itself.
-    return text.replace("${", "$${").replace("%{", "%%{")
+    if isinstance(value, str):
+        return value.replace("${", "$${").replace("%{", "%%{")
+    if isinstance(value, dict):
+        return {key: _literal(inner) for key, inner in value.items()}
+    return [_literal(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _context(definition: BuildDefinition, value: str, names: Mapping[tuple[str, str], str]) -> str:

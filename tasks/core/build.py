@@ -21,7 +21,7 @@ class BuildDefinition:
         stack: name of the stack.
         service: name of the Compose service.
         context: absolute path of the build context, or a URL for a remote one (see `is_remote`).
-        dockerfile: absolute path of the Dockerfile; None if `dockerfile_inline` is given.
+        dockerfile: absolute path of the Dockerfile, relative in a remote context; None if `dockerfile_inline` is given.
         dockerfile_inline: text of an inline Dockerfile.
         target: stage to build, None for the last one.
         args: build args as resolved; None means "set, without a value here" (BuildKit's own default).
@@ -59,4 +59,9 @@ class BuildDefinition:
     @property
     def is_remote(self) -> bool:
         """Whether the context is a URL (git or tarball), not a folder of this machine."""
-        return "://" in self.context or self.context.startswith("git@")
+        return is_remote(self.context)
+
+
+def is_remote(context: str) -> bool:
+    """Whether a build context is a URL, not a folder of this machine."""
+    return "://" in context or context.startswith("git@")

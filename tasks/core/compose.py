@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.core.build import BuildDefinition, BuildSecret
+from tasks.core.build import BuildDefinition, BuildSecret, is_remote
 from tasks.core.dockerfile import starting_images
 from tasks.core.durations import seconds
 from tasks.core.errors import OnevmError
@@ -18,7 +18,7 @@ from tasks.core.model import ServiceSettings, Stack
 # Keys of `build:` that have a place of their own in BuildDefinition, or do not change the image.
 _OWN_BUILD_KEYS = {
     "context", "dockerfile", "dockerfile_inline", "target", "args", "additional_contexts", "platforms",
-    "secrets", "tags", "labels", "cache_from", "cache_to", "pull", "no_cache", "provenance", "sbom",
+    "secrets", "tags", "cache_from", "cache_to", "pull", "no_cache", "provenance", "sbom",
 }  # fmt: skip
 
 
@@ -91,6 +91,12 @@ class ComposeProject:
         return {name: s for name, s in self.services.items() if s.active}
 
 
+def document(text: str) -> dict[str, Any]:
+    """Return what `docker compose config --format json` printed; it doubles every `$`, so that it can be read again."""
+    found: dict[str, Any] = json.loads(text.replace("$$", "$"))
+    return found
+
+
 def parse(stack: Stack, definition: Mapping[str, Any], active: frozenset[str]) -> ComposeProject:
     """Return the project that a `docker compose config` document describes.
 
@@ -103,7 +109,7 @@ def parse(stack: Stack, definition: Mapping[str, Any], active: frozenset[str]) -
         OnevmError: a Dockerfile cannot be read, or services start from each other in a circle.
     """
     raw: Mapping[str, Any] = definition.get("services") or {}
-    images = {spec["image"]: name for name, spec in raw.items() if spec.get("image") and spec.get("build") is not None}
+    images = {_untagged(s["image"]): name for name, s in raw.items() if s.get("image") and s.get("build") is not None}
     services = {
         name: ComposeService(
             name=name,
@@ -145,14 +151,16 @@ def _build(
     build = spec["build"]
     settings = stack.services.get(name, ServiceSettings())
     inline = build.get("dockerfile_inline")
-    dockerfile = None if inline else Path(build["context"]) / (build.get("dockerfile") or "Dockerfile")
+    remote = is_remote(build["context"])
+    folder = Path() if remote else Path(build["context"])
+    dockerfile = None if inline else folder / (build.get("dockerfile") or "Dockerfile")
     args = {key: None if value is None else str(value) for key, value in (build.get("args") or {}).items()}
-    text = inline or _dockerfile_text(dockerfile, build["context"], f"{stack.name}.{name}")
+    text = inline or ("" if remote else _dockerfile_text(dockerfile, f"{stack.name}.{name}"))
     contexts = {
         key: f"target:{value.removeprefix('service:')}" if value.startswith("service:") else value
         for key, value in (build.get("additional_contexts") or {}).items()
     }
-    for image in starting_images(text, args):
+    for image in map(_untagged, starting_images(text, args)):
         if image in images and image not in contexts and images[image] != name:
             contexts[image] = f"target:{images[image]}"
     return BuildDefinition(
@@ -173,8 +181,13 @@ def _build(
     )
 
 
-def _dockerfile_text(path: Path | None, context: str, name: str) -> str:
-    if path is None or "://" in context:
+def _untagged(image: str) -> str:
+    # As BuildKit compares named contexts.
+    return image.removesuffix(":latest")
+
+
+def _dockerfile_text(path: Path | None, name: str) -> str:
+    if path is None:
         return ""
     try:
         return path.read_text(errors="replace")

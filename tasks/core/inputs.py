@@ -126,6 +126,8 @@ def _dockerfile(definition: BuildDefinition) -> str | None:
     if definition.dockerfile is None or definition.dockerfile_inline is not None:
         return None
     path = definition.dockerfile
+    if definition.is_remote and not path.is_absolute():
+        return None
     if not path.exists():
         if definition.is_remote:
             return None

@@ -94,8 +94,10 @@ def load(path: Path, folder: Path) -> Project:
     Raises:
         ConfigurationError: services.toml has mistakes.
     """
-    named = os.path.relpath(path, doit.get_initial_workdir() or ".")
-    configuration = config.load(Path(named) if not named.startswith("..") else path, os.environ)
+    # doit has moved to the folder of dodo.py: a name relative to the user's folder would open another file.
+    below = os.path.relpath(path)
+    at_home = Path.cwd() == Path(doit.get_initial_workdir() or ".").resolve()
+    configuration = config.load(Path(below) if at_home and not below.startswith("..") else path, os.environ)
     stacks = configuration.stacks
     try:
         with ThreadPoolExecutor(max(1, min(8, len(stacks)))) as pool:

@@ -1,7 +1,7 @@
 """A Docker engine: what it has, what it is told.
 
-Calls that every deploy makes go to the `docker` program directly, because importing python-on-whales takes
-longer than the calls; rare ones use python-on-whales. Both give the engine of DOCKER_HOST, or a socket.
+Questions go to its socket (see engine_socket), everything that takes its time through the `docker` program, with a
+time limit. Both mean the engine of DOCKER_HOST or the current context, or a given socket.
 """
 
 import contextlib
@@ -9,8 +9,9 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
-from tasks.adapters import refusals
+from tasks.adapters import engine_socket, refusals
 from tasks.adapters.process import CommandFailed, Completed, lines, run
 from tasks.core.errors import OnevmError, ToolError
 from tasks.core.images import CONTENT_KEY_LABEL
@@ -35,6 +36,8 @@ class Engine:
     def __init__(self, socket: str | None = None, env: Mapping[str, str | Secret] | None = None) -> None:
         self.socket = socket
         self.env = dict(env or {})
+        where = socket or engine_socket.here()
+        self._socket = where if where.startswith("unix://") else ""
 
     def _docker(self, *args: str, timeout: float = READ_SECONDS, check: bool = True) -> Completed:
         where = ["-H", self.socket] if self.socket else []
@@ -49,37 +52,45 @@ class Engine:
         Raises:
             ToolError: no engine answers, or its socket may not be opened.
         """
+        if self._socket:
+            return str(engine_socket.get(self._socket, "/version", timeout=READ_SECONDS)["Version"])
         return self._docker("version", "--format", "{{.Server.Version}}").stdout.strip()
 
     def containers(self, project: str) -> tuple[Container, ...]:
         """Return the containers of a Compose project, stopped ones included."""
-        label = f"label={PROJECT_LABEL}={project}"
-        ids = self._docker("ps", "--all", "--quiet", "--no-trunc", "--filter", label).stdout.split()
+        label = f"{PROJECT_LABEL}={project}"
+        if self._socket:
+            query = {"all": "true", "filters": {"label": [label]}}
+            listed = engine_socket.get(self._socket, "/containers/json", query, timeout=READ_SECONDS)
+            ids = [entry["Id"] for entry in listed or ()]
+        else:
+            ids = self._docker("ps", "-a", "-q", "--no-trunc", "--filter", f"label={label}").stdout.split()
         return tuple(container(entry) for entry in self.inspect(ids))
 
     def inspect(self, ids: Sequence[str]) -> list[dict[str, Any]]:
-        """Return `docker inspect` of containers; those that vanished meanwhile are left out."""
+        """Return what `docker inspect` says of containers; those that vanished meanwhile are left out."""
+        if self._socket:
+            found = (engine_socket.get(self._socket, f"/containers/{i}/json", timeout=READ_SECONDS) for i in ids)
+            return [entry for entry in found if entry is not None]
         if not ids:
             return []
         done = self._docker("container", "inspect", *ids, check=False)
-        if not done.stdout.strip():
-            raise explained(
-                CommandFailed(["docker", "inspect"], returncode=done.returncode, stderr=done.stderr, limit=0)
-            )
-        return list(json.loads(done.stdout))
+        return list(json.loads(done.stdout)) if done.stdout.strip() else []
 
     def present(self, images: Iterable[str]) -> frozenset[str]:
         """Return which of these references the engine has."""
-        wanted = sorted(set(images))
-        if not wanted:
-            return frozenset()
-        done = self._docker(
-            "image", "inspect", "--format", "{{json .RepoDigests}}{{json .RepoTags}}", *wanted, check=False
-        )
-        if done.returncode and "No such image" not in done.stderr:
+        return frozenset(image for image in set(images) if self._image(image) is not None)
+
+    def _image(self, reference: str) -> Mapping[str, Any] | None:
+        if self._socket:
+            found: Mapping[str, Any] | None = engine_socket.get(
+                self._socket, f"/images/{quote(reference)}/json", timeout=READ_SECONDS
+            )
+            return found
+        done = self._docker("image", "inspect", reference, check=False)
+        if done.returncode and "no such image" not in done.stderr.lower():
             raise explained(CommandFailed(["docker", "image", "inspect"], returncode=1, stderr=done.stderr, limit=0))
-        missing = {line.rsplit("No such image: ", 1)[-1].strip() for line in done.stderr.splitlines()}
-        return frozenset(image for image in wanted if image not in missing)
+        return dict(json.loads(done.stdout)[0]) if done.returncode == 0 else None
 
     def observe(self, project: str, images: Iterable[str]) -> Observed:
         """Return the snapshot of a project."""
@@ -92,13 +103,19 @@ class Engine:
 
     def content_keys(self) -> frozenset[str]:
         """Return the content keys of all images that Onevm built and the engine still has."""
-        done = self._docker("image", "ls", "--filter", f"label={CONTENT_KEY_LABEL}", "--format", "{{.Tag}}")
-        return frozenset(tag.removeprefix("key-") for tag in done.stdout.split() if tag.startswith("key-"))
+        if self._socket:
+            query = {"filters": {"label": [CONTENT_KEY_LABEL]}}
+            listed = engine_socket.get(self._socket, "/images/json", query, timeout=READ_SECONDS) or ()
+            tags = [name.rpartition(":")[2] for entry in listed for name in entry.get("RepoTags") or ()]
+        else:
+            where = f"label={CONTENT_KEY_LABEL}"
+            tags = self._docker("image", "ls", "--filter", where, "--format", "{{.Tag}}").stdout.split()
+        return frozenset(tag.removeprefix("key-") for tag in tags if tag.startswith("key-"))
 
     def digests_of(self, reference: str) -> tuple[str, ...]:
         """Return the `repository@digest` names under which the engine knows an image; empty if it has none."""
-        done = self._docker("image", "inspect", "--format", "{{json .RepoDigests}}", reference, check=False)
-        return tuple(json.loads(done.stdout) or ()) if done.returncode == 0 else ()
+        found = self._image(reference)
+        return tuple(found.get("RepoDigests") or ()) if found else ()
 
     def tag(self, reference: str, name: str) -> None:
         """Give a local image one more name."""

@@ -20,12 +20,10 @@ NO_DEPS_IS_SAFE = Version(2, 29, 3)
 _CONFIG = """set -eu; umask 077
 project=$1; shift
 dir=$(mktemp -d); trap 'rm -rf "$dir"' EXIT; trap 'exit 143' TERM INT HUP
-tar -xf - -C "$dir"; [ -d "$project" ] || project=$dir
-docker compose version --short 2>/dev/null || echo 0
+tar -xf - -C "$dir"
 cd "$dir"; docker compose --project-directory "$project" "$@" config --format json
 """
 _RECORDED = """set -eu
-docker compose version --short 2>/dev/null || echo 0
 docker compose "$@" config --format json
 """
 _HASHES = """for path in "$@"; do [ -f "$path" ] && sha256sum -- "$path"; done; exit 0"""
@@ -33,8 +31,8 @@ _HASHES = """for path in "$@"; do [ -f "$path" ] && sha256sum -- "$path"; done; 
 
 def configuration(
     folder: ReleaseFolder, files: Mapping[str, bytes], compose: Sequence[str], override: str
-) -> tuple[dict[str, Any], Version]:
-    """Return what Compose on the host makes of a release's files, and Compose's version there.
+) -> dict[str, Any]:
+    """Return what Compose on the host makes of a release's files.
 
     The host's own `.env` and `env_file`s are in it, so it is handled like a secret: never kept, never shown.
 
@@ -51,31 +49,39 @@ def configuration(
         out = folder.transport.run(command, timeout=CONFIG_SECONDS, input=data).stdout
     except CommandFailed as failed:
         raise _explained(folder, failed) from None
-    version, _, text = out.partition("\n")
-    check_version(Version.parse(version), folder.transport.name)
-    return document(text), Version.parse(version)
+    return document(out)
 
 
-def recorded(folder: ReleaseFolder, release: PurePosixPath, compose: Sequence[str]) -> tuple[dict[str, Any], Version]:
-    """Return what Compose on the host makes of a release that is there, and Compose's version."""
+def recorded(folder: ReleaseFolder, release: PurePosixPath, compose: Sequence[str]) -> dict[str, Any]:
+    """Return what Compose on the host makes of a release that is there."""
     command = ["sh", "-c", _RECORDED, "sh", *folder.compose(release, compose)[2:]]
     try:
         out = folder.transport.run(command, timeout=CONFIG_SECONDS).stdout
     except CommandFailed as failed:
         raise _explained(folder, failed) from None
-    version, _, text = out.partition("\n")
-    return document(text), Version.parse(version)
+    return document(out)
 
 
-def check_version(version: Version, where: str) -> None:
+def version(transport: Transport) -> Version:
+    """Return Compose's version on a host.
+
+    Raises:
+        ToolError: it is missing, or older than Onevm works with.
+    """
+    found = transport.run(["docker", "compose", "version", "--short"], timeout=CONFIG_SECONDS, check=False)
+    check_version(Version.parse(found.stdout), transport.name)
+    return Version.parse(found.stdout)
+
+
+def check_version(found: Version, where: str) -> None:
     """Refuse a Compose that is too old.
 
     Raises:
         ToolError: it is older than Onevm works with.
     """
-    if version < OLDEST_COMPOSE:
+    if found < OLDEST_COMPOSE:
         raise ToolError(
-            f"Docker Compose on host {where} is {version}; Onevm needs {OLDEST_COMPOSE} or newer",
+            f"Docker Compose on host {where} is {found}; Onevm needs {OLDEST_COMPOSE} or newer",
             next_step="install a newer docker-compose-plugin there (Debian 13: docker-compose)",
         )
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from tasks.adapters.engine import Engine
-from tasks.adapters.release_folder import OVERRIDE, ReleaseFolder
+from tasks.adapters.release_folder import OVERRIDE, Current, ReleaseFolder
 from tasks.core import desired
 from tasks.core.errors import OnevmError
 from tasks.core.model import Stack
@@ -77,11 +77,12 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def deploy(d: Deployment, candidate: Candidate, *, only: frozenset[str] | None) -> Result:
+def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: frozenset[str] | None) -> Result:
     """Bring a stack to a candidate. The lock is held by the caller.
 
     Args:
         d: the stack and its host.
+        current: the release that is current, read under the lock.
         candidate: what is to run.
         only: services to touch; None for all.
 
@@ -89,7 +90,6 @@ def deploy(d: Deployment, candidate: Candidate, *, only: frozenset[str] | None) 
         OnevmError: it failed; what ran before runs again, unless the stack's `on_failure` is `keep`.
     """
     with d.timings.phase("look"):
-        current = d.folder.current()
         if current.note:
             d.screen.warn(f"{d.stack.name}: {current.note}; going on from what really runs")
         candidate = target.narrowed(candidate, current.release, only)
@@ -124,7 +124,6 @@ def _executor(d: Deployment, aim: target.Target, compose: tuple[str, ...]) -> Ex
         folder=d.folder,
         project=aim.project,
         compose=compose,
-        version=aim.version,
         screen=d.screen,
         timings=d.timings,
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 from tasks.adapters import lock
 from tasks.core.durations import spoken
 from tasks.core.errors import OnevmError
-from tasks.steps import bake, ready, run, selection, variables
+from tasks.steps import bake, publish, ready, run, selection, variables
 from tasks.steps import deploy as deployment
 from tasks.steps.once import once
 from tasks.steps.output import Screen
@@ -28,6 +28,8 @@ def deploy(stack_name: str) -> None:
         for image in (bake.batch().images.values() if _has_built(r, stack_name, only) else ())
         if image.keyed.definition.stack == stack_name
     }
+    if images:
+        publish.published(stack_name)
     folder = r.folder(stack)
     screen = r.screen
     commit = r.sources(stack).commit
@@ -52,7 +54,7 @@ def deploy(stack_name: str) -> None:
             )
         candidate = ready.candidate(r, stack, images, current.release)
         with screen.live():
-            result = deployment.deploy(d, candidate, only=only)
+            result = deployment.deploy(d, current, candidate, only=only)
     _summary(screen, stack_name, result, d)
 
 

@@ -11,7 +11,6 @@ from tasks.adapters.release_folder import ReleaseFolder
 from tasks.core.compose import ComposeProject, ComposeService, start_levels
 from tasks.core.durations import seconds
 from tasks.core.plan import Plan
-from tasks.core.versions import Version
 from tasks.steps import wait
 from tasks.steps.output import Screen
 from tasks.steps.timings import Timings
@@ -30,7 +29,6 @@ class Executor:
         folder: the stack's folder on the host.
         project: the Compose project of the release.
         compose: its Compose files, in order.
-        version: Compose's version on the host.
         screen: where progress goes.
         timings: where durations go.
     """
@@ -39,7 +37,6 @@ class Executor:
     folder: ReleaseFolder
     project: ComposeProject
     compose: Sequence[str]
-    version: Version
     screen: Screen
     timings: Timings
 
@@ -112,7 +109,8 @@ class Executor:
 
     def _replace(self, plan: Plan, release: PurePosixPath, level: list[str], events: wait.Watch) -> None:
         # One `up` per service: one call for several stops all before it starts any.
-        flags = ["--no-deps"] if self.version >= host_compose.NO_DEPS_IS_SAFE else []
+        modern = host_compose.version(self.folder.transport) >= host_compose.NO_DEPS_IS_SAFE
+        flags = ["--no-deps"] if modern else []
 
         def one(name: str) -> None:
             key = f"{plan.stack}.{name}"

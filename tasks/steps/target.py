@@ -14,7 +14,6 @@ from tasks.core.observed import CONFIG_LABEL, Observed
 from tasks.core.plan import Plan
 from tasks.core.reconcile import Desired, reconcile
 from tasks.core.release import Release
-from tasks.core.versions import Version
 from tasks.steps.candidate import Candidate
 
 UNBUILT = "unbuilt.onevm.invalid/image:none"
@@ -29,14 +28,12 @@ class Target:
         hashes: config hash by service, for those whose image is known.
         observed: the snapshot.
         plan: from observed to desired.
-        version: Compose's version on the host.
     """
 
     project: ComposeProject
     hashes: Mapping[str, str]
     observed: Observed
     plan: Plan
-    version: Version
 
 
 def look(
@@ -64,7 +61,7 @@ def look(
     with ThreadPoolExecutor(2) as pool:
         seen = pool.submit(engine.observe, stack.name, pins.values())
         engine_version = pool.submit(engine.version)
-        definition, version = host_compose.configuration(
+        definition = host_compose.configuration(
             folder, candidate.contents, candidate.compose, desired.override({**placeholders, **pins}, {})
         )
         check_version(engine_version.result(), folder.transport.name)
@@ -84,7 +81,7 @@ def look(
         for name in project.services
     }
     plan = reconcile(stack.name, project.services, wanted, observed, only=only)
-    return Target(project=project, hashes=hashes, observed=observed, plan=plan, version=version)
+    return Target(project=project, hashes=hashes, observed=observed, plan=plan)
 
 
 def look_back(stack: Stack, folder: ReleaseFolder, engine: Engine, release: Release) -> Target:
@@ -96,7 +93,7 @@ def look_back(stack: Stack, folder: ReleaseFolder, engine: Engine, release: Rele
     pins = {name: service.image for name, service in release.services.items()}
     with ThreadPoolExecutor(1) as pool:
         seen = pool.submit(engine.observe, stack.name, pins.values())
-        definition, version = host_compose.recorded(folder, folder.folder_of(release.id), tuple(release.compose))
+        definition = host_compose.recorded(folder, folder.folder_of(release.id), tuple(release.compose))
         observed = seen.result()
     project = compose.parse(stack, definition, frozenset(definition.get("services") or {}))
     hashes = {
@@ -108,7 +105,7 @@ def look_back(stack: Stack, folder: ReleaseFolder, engine: Engine, release: Rele
         for name in project.services
     }
     plan = reconcile(stack.name, project.services, wanted, observed)
-    return Target(project=project, hashes=hashes, observed=observed, plan=plan, version=version)
+    return Target(project=project, hashes=hashes, observed=observed, plan=plan)
 
 
 def narrowed(candidate: Candidate, release: Release | None, only: frozenset[str] | None) -> Candidate:

@@ -1,0 +1,93 @@
+"""The Engine API over its Unix socket, for questions that every deploy asks.
+
+Starting the `docker` program costs more than the answer. Only reading, and only what needs no registry login;
+everything else goes through the program, and so does an engine that is not behind a Unix socket.
+"""
+
+import hashlib
+import http.client
+import json
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from tasks.core.errors import OnevmError, ToolError
+
+_DEFAULT = "unix:///var/run/docker.sock"
+API = "/v1.44"
+
+
+def endpoint(environ: Mapping[str, str]) -> str:
+    """Return where the `docker` program would look for its engine: DOCKER_HOST, its context, or the default."""
+    if environ.get("DOCKER_HOST"):
+        return environ["DOCKER_HOST"]
+    folder = Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME", "/")) / ".docker")
+    try:
+        name = environ.get("DOCKER_CONTEXT") or json.loads((folder / "config.json").read_text()).get("currentContext")
+        if not name or name == "default":
+            return _DEFAULT
+        meta = folder / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
+        return str(json.loads(meta.read_text())["Endpoints"]["docker"]["Host"])
+    except (OSError, ValueError, KeyError, AttributeError):
+        return _DEFAULT
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("docker", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def get(where: str, path: str, query: Mapping[str, Any] | None = None, *, timeout: float) -> Any:
+    """Return the JSON answer to a GET; None if there is no such thing (404).
+
+    Args:
+        where: the engine, `unix:///…`.
+        path: below the API's version, for example `/containers/json`.
+        query: parameters; values that are no strings are sent as JSON.
+        timeout: seconds.
+
+    Raises:
+        ToolError: no engine answers, or its socket may not be opened.
+        OnevmError: the engine answers with an error.
+    """
+    text = {name: value if isinstance(value, str) else json.dumps(value) for name, value in (query or {}).items()}
+    connection = _Connection(where.removeprefix("unix://"), timeout)
+    try:
+        connection.request("GET", f"{API}{path}?{urlencode(text)}")
+        answer = connection.getresponse()
+        body = answer.read()
+    except PermissionError:
+        raise ToolError(
+            f"this user may not use the Docker socket {where}",
+            next_step="add the user to the group `docker` (then log in again), or use a rootless engine",
+        ) from None
+    except (OSError, http.client.HTTPException) as error:
+        raise ToolError(
+            f"no Docker engine answers at {where}",
+            detail=str(error),
+            next_step="start Docker, or run scripts/lab engine; see DOCKER_HOST and `docker context ls`",
+        ) from None
+    finally:
+        connection.close()
+    if answer.status == http.client.NOT_FOUND:
+        return None
+    if answer.status != http.client.OK:
+        words = body.decode(errors="replace").strip()
+        if "client version" in words and "too" in words:
+            raise ToolError(f"the Docker engine at {where} is too old", detail=words, next_step="upgrade Docker")
+        raise OnevmError(f"the Docker engine refuses GET {path}: {answer.status}", detail=words)
+    return json.loads(body)
+
+
+def here() -> str:
+    """Return the engine of this process's environment."""
+    return endpoint(os.environ)

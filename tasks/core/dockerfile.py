@@ -1,13 +1,52 @@
 """What a Dockerfile starts from: the images named by FROM, COPY --from and RUN --mount=from."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-_CONTINUATION = re.compile(r"\\[ \t]*\r?\n(?:[ \t]*#[^\n]*\n)*")
+_ESCAPE = re.compile(r"^#\s*escape\s*=\s*(\S)", re.IGNORECASE)
+_DIRECTIVE = re.compile(r"^#\s*\w+\s*=")
+_HEREDOC = re.compile(r"<<-?(?:\"([^\"]+)\"|'([^']+)'|(\w+))")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?:(:?[-+])([^}]*))?\}|(\w+))")
 _FROM = re.compile(r"^FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
-_OTHER = re.compile(r"(?:^COPY\b.*?\s--from=|^RUN\b.*?--mount=\S*?\bfrom=)([^\s,]+)", re.IGNORECASE)
-_ARG = re.compile(r"^ARG\s+(\w+)(?:=(\S*))?", re.IGNORECASE)
+_COPY = re.compile(r"^(?:COPY|ADD)\s+((?:--\S+\s+)+)", re.IGNORECASE)
+_RUN = re.compile(r"^RUN\s+((?:--\S+\s+)+)", re.IGNORECASE)
+_FLAG = re.compile(r"(?:--from=|--mount=\S*?\bfrom=)([^\s,]+)")
+_ARG = re.compile(r"^ARG\s+(.*)", re.IGNORECASE)
+_DEFAULT = re.compile(r"(\w+)(?:=(\"[^\"]*\"|'[^']*'|\S*))?")
+_WITH_HEREDOC = ("RUN", "COPY", "ADD")
+
+
+def instructions(text: str) -> Iterator[str]:
+    """Yield the instructions of a Dockerfile, each on one line, without comments and heredocs."""
+    lines = iter(text.removeprefix("\ufeff").splitlines())
+    escape = _escape(text)
+    whole = ""
+    for line in lines:
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        if stripped.endswith(escape):
+            whole += stripped[:-1] + " "
+            continue
+        whole += stripped
+        yield whole
+        if whole.partition(" ")[0].upper() in _WITH_HEREDOC:
+            for words in _HEREDOC.findall(whole):
+                end = "".join(words)
+                while (inner := next(lines, None)) is not None and inner.strip("\t") != end:
+                    pass
+        whole = ""
+    if whole:
+        yield whole
+
+
+def _escape(text: str) -> str:
+    for line in text.removeprefix("\ufeff").splitlines():
+        if found := _ESCAPE.match(line):
+            return found[1]
+        if not _DIRECTIVE.match(line):
+            break
+    return "\\"
 
 
 def _expand(text: str, values: Mapping[str, str]) -> str:
@@ -20,7 +59,7 @@ def _expand(text: str, values: Mapping[str, str]) -> str:
             return match[3] if found else ""
         return found
 
-    return _VARIABLE.sub(value, text)
+    return _VARIABLE.sub(value, text.strip("\"'"))
 
 
 def starting_images(text: str, args: Mapping[str, str | None]) -> tuple[str, ...]:
@@ -34,11 +73,11 @@ def starting_images(text: str, args: Mapping[str, str | None]) -> tuple[str, ...
     stages: set[str] = set()
     images: dict[str, None] = {}
     seen_from = False
-    for raw in _CONTINUATION.sub(" ", text).splitlines():
-        line = raw.strip()
+    for line in instructions(text):
         if not seen_from and (arg := _ARG.match(line)):
-            given = args.get(arg[1])
-            values[arg[1]] = given if given is not None else _expand((arg[2] or "").strip("\"'"), values)
+            for name, default in _DEFAULT.findall(arg[1]):
+                given = args.get(name)
+                values[name] = given if given is not None else _expand(default, values)
         elif start := _FROM.match(line):
             seen_from = True
             image = _expand(start[1], values)
@@ -46,8 +85,8 @@ def starting_images(text: str, args: Mapping[str, str | None]) -> tuple[str, ...
                 images[image] = None
             if start[2]:
                 stages.add(start[2].lower())
-        else:
-            for name in _OTHER.findall(line):
+        elif flags := _COPY.match(line) or _RUN.match(line):
+            for name in _FLAG.findall(flags[1]):
                 if name.lower() not in stages and not name.isdigit():
                     images[name] = None
     return tuple(images)

@@ -15,22 +15,15 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from tasks.adapters.answer import Answer
 from tasks.adapters.credentials import Credential
-from tasks.adapters.retry import Unanswered
-from tasks.adapters.wire import Answer, Wire
+from tasks.adapters.retry import LoginRefused, Unanswered
+from tasks.adapters.wire import Wire
 
 _PART = re.compile(r"\s*,?\s*([A-Za-z0-9!#$%&'*+.^_`|~-]+)(?:\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s,\"]+)))?")
 # The specification's least; a server that says less is off, and containerd reads it the same way.
 _LIFETIME = 60.0
 _EARLY = 0.8
-
-
-class LoginRefused(Exception):
-    """The login, or the lack of one, was refused; `reason` gives the other side's words."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 def parse(header: str) -> dict[str, dict[str, str]]:
@@ -61,7 +54,6 @@ class Authority:
     Args:
         wire: to ask token servers.
         find: looks up the login; called once, and only when the registry wants one.
-        realm_allowed: whether a token server's address may be given the login.
         clock: seconds that never go back.
     """
 
@@ -70,12 +62,10 @@ class Authority:
         wire: Wire,
         find: Callable[[], Credential | None],
         *,
-        realm_allowed: Callable[[str], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._wire = wire
         self._find = find
-        self._realm_allowed = realm_allowed
         self._clock = clock
         self._guard = threading.RLock()
         self._looked = False
@@ -110,13 +100,12 @@ class Authority:
                 return f"Bearer {token.value}"
             return self._basic
 
-    def meet(self, challenge: str, scope: str, *, sent: str | None) -> str:
+    def meet(self, challenge: str, scope: str) -> str:
         """Answer a challenge.
 
         Args:
             challenge: the WWW-Authenticate header of a 401.
             scope: what is wanted, as `repository:<name>:pull`; empty for the registry itself.
-            sent: what was sent as `Authorization` and met the 401.
 
         Returns:
             What to send instead.
@@ -124,6 +113,7 @@ class Authority:
         Raises:
             LoginRefused: nothing else can be sent, or the token server refused.
             Unanswered: the token server gave no usable answer.
+            OnevmError: the token server is not to be asked over plain HTTP.
         """
         schemes = parse(challenge)
         if "bearer" in schemes:
@@ -138,17 +128,14 @@ class Authority:
         if self.credential is None or self.credential.is_identity_token:
             raise LoginRefused("it asks for a user and a password")
         basic = f"Basic {_encoded(self.credential)}"
-        if sent == basic:
-            raise LoginRefused("the password was sent")
         with self._guard:
             self._basic = basic
         return basic
 
     def _fetch(self, challenge: Mapping[str, str], scope: str) -> _Token:
         realm = challenge.get("realm", "")
-        if not self._realm_allowed(realm):
-            host = urlsplit(realm).netloc or realm
-            raise LoginRefused(f"its token server {host!r} is not asked: not over TLS")
+        if not urlsplit(realm).netloc:
+            raise LoginRefused("it names no token server")
         query = [("service", challenge["service"])] if challenge.get("service") else []
         wanted = challenge.get("scope", scope)
         scopes = [("scope", part) for part in wanted.split()]

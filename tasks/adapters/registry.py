@@ -9,14 +9,16 @@ import platform
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Self, TypeVar
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.parse import quote, urlencode
 
+from tasks.adapters import answer as answers
 from tasks.adapters import credentials, trust
-from tasks.adapters.challenge import Authority, LoginRefused
-from tasks.adapters.retry import Patience, Unanswered
-from tasks.adapters.wire import Answer, Wire
+from tasks.adapters.answer import Answer
+from tasks.adapters.challenge import Authority
+from tasks.adapters.retry import LoginRefused, Patience, Unanswered
+from tasks.adapters.wire import Wire
 from tasks.core.errors import OnevmError
-from tasks.core.manifest import INDEX_TYPES, MANIFEST_TYPES, Manifest, Platform, digest_of
+from tasks.core.manifest import MANIFEST_TYPES, Manifest, Platform, digest_of
 from tasks.core.model import Registry
 from tasks.core.reference import HUB, Reference, is_digest
 
@@ -24,9 +26,6 @@ T = TypeVar("T")
 
 HUB_API = "registry-1.docker.io"
 PAGE = 1000
-# Harbor says NOT_FOUND.
-ABSENT = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND"})
-_TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 _ARCHITECTURES = {
     "x86_64": "amd64",
     "amd64": "amd64",
@@ -81,7 +80,6 @@ class RegistryClient:
         self._authority = Authority(
             self._wire,
             lambda: credentials.find(host, settings),
-            realm_allowed=self._realm_allowed,
             clock=self._patience.clock,
         )
 
@@ -226,14 +224,14 @@ class RegistryClient:
         """
 
         def read(answer: Answer) -> tuple[list[str], str]:
-            if _is_absent(answer):
+            if answers.is_absent(answer):
                 return [], ""
             if answer.status != HTTPStatus.OK:
                 raise self._unexpected(answer, f"list the tags of {repository}")
-            names = (_json_object(answer)).get("tags") or []
+            names = (answers.json_object(answer)).get("tags") or []
             if not isinstance(names, list):
                 raise Unanswered(f"{answer.words} (not a list of tags)")
-            return [str(name) for name in names], _next_page(answer)
+            return [str(name) for name in names], answers.next_page(answer)
 
         found: dict[str, None] = {}
         path = f"/v2/{quote(repository)}/tags/list"
@@ -265,7 +263,7 @@ class RegistryClient:
         about = _about(repository, digest)
 
         def read(answer: Answer) -> bool:
-            if _is_absent(answer):
+            if answers.is_absent(answer):
                 return False
             if answer.status not in (HTTPStatus.ACCEPTED, HTTPStatus.OK, HTTPStatus.NO_CONTENT):
                 raise self._refusal(answer, f"to delete {about}")
@@ -278,11 +276,11 @@ class RegistryClient:
         about = _about(repository, reference)
 
         def read(answer: Answer) -> Manifest | None:
-            if _is_absent(answer):
+            if answers.is_absent(answer):
                 return None
             if answer.status != HTTPStatus.OK:
                 raise self._unexpected(answer, f"give {about}")
-            return _manifest(answer, reference)
+            return answers.manifest(answer, reference)
 
         path = _manifest_path(repository, reference)
         return self._ask("GET", path, read, about=about, scope=_scope(repository), headers=_ACCEPT)
@@ -315,7 +313,7 @@ class RegistryClient:
 
         def attempt() -> T:
             try:
-                return read(_usable(self._send(method, path, scope, given, body)))
+                return read(answers.usable(self._send(method, path, scope, given, body)))
             except LoginRefused as refusal:
                 raise self._login_refused(method, about, refusal.reason) from None
             except Unanswered as error:
@@ -341,14 +339,11 @@ class RegistryClient:
             answer = send()
         if answer.status == HTTPStatus.UNAUTHORIZED and not answer.elsewhere:
             try:
-                sent = self._authority.meet(answer.headers.get("www-authenticate", ""), scope, sent=sent)
+                sent = self._authority.meet(answer.headers.get("www-authenticate", ""), scope)
             except LoginRefused as refusal:
                 raise LoginRefused(f"{answer.words} ({refusal.reason})") from None
             answer = send()
         return answer
-
-    def _realm_allowed(self, realm: str) -> bool:
-        return self._wire.may_ask(realm)
 
     def _login_refused(self, method: str, about: str, reason: str) -> OnevmError:
         detail = self._authority.mask(f"{method} {about}: {reason}")
@@ -398,54 +393,3 @@ def _manifest_path(repository: str, reference: str) -> str:
 
 def _scope(repository: str, actions: str = "pull") -> str:
     return f"repository:{repository}:{actions}"
-
-
-def _usable(answer: Answer) -> Answer:
-    if answer.elsewhere and answer.status != HTTPStatus.OK:
-        # A storage server's refusal is about its signed address, not about the login.
-        raise Unanswered(f"{answer.words} (after a redirect)", wait=answer.wait)
-    if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        raise LoginRefused(answer.words)
-    if answer.status in _TEMPORARY:
-        raise Unanswered(answer.words, wait=answer.wait)
-    return answer
-
-
-def _is_absent(answer: Answer) -> bool:
-    return answer.status == HTTPStatus.NOT_FOUND and any(code in ABSENT for code, _ in answer.errors)
-
-
-def _json_object(answer: Answer) -> dict[str, Any]:
-    try:
-        document = json.loads(answer.body)
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
-        raise Unanswered(f"{answer.words} (not the JSON a registry gives)")
-    return document
-
-
-def _manifest(answer: Answer, reference: str) -> Manifest:
-    """Check that an answer is a manifest, and the one that was asked for."""
-    document = _json_object(answer)
-    said = answer.headers.get("content-type", "").partition(";")[0].strip()
-    media_type = said if said in MANIFEST_TYPES else str(document.get("mediaType"))
-    if media_type not in MANIFEST_TYPES:
-        raise Unanswered(f"HTTP {answer.status} with {said or 'no'} content type, not a manifest")
-    part = "manifests" if media_type in INDEX_TYPES else "config"
-    if part not in document:
-        raise Unanswered(f"a manifest without {part}")
-    expected = answer.headers.get("docker-content-digest") or reference
-    for digest in filter(is_digest, {expected, reference}):
-        if (actual := digest_of(answer.body, like=digest)) != digest:
-            raise Unanswered(f"{len(answer.body)} bytes with digest {actual} instead of {digest}")
-    digest = expected if is_digest(expected) else digest_of(answer.body)
-    return Manifest(content=answer.body, media_type=media_type, digest=digest)
-
-
-def _next_page(answer: Answer) -> str:
-    """The query of the next page (RFC 8288); only the query: behind a proxy the host in it can be wrong."""
-    link, _, rest = answer.headers.get("link", "").partition(">")
-    if not link.startswith("<") or "next" not in rest:
-        return ""
-    return urlsplit(urljoin("http://registry/", link[1:])).query

@@ -25,6 +25,14 @@ class Unanswered(Exception):
         self.wait = wait
 
 
+class LoginRefused(Exception):
+    """The login, or the lack of one, was refused; `reason` gives the other side's words."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class CouldNotAsk(OnevmError):
     """No try got a usable answer. It says nothing about what was asked for: not that it is not there."""
 

@@ -1,24 +1,18 @@
 """One HTTP exchange: sent, redirected, and read within limits. What the answer means is for others to say."""
 
-import contextlib
-import json
-import re
-import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from tasks.adapters import trust
+from tasks.adapters.answer import Answer
+from tasks.adapters.connections import new_session
 from tasks.adapters.retry import Unanswered
 from tasks.core.errors import OnevmError
 
 if TYPE_CHECKING:
-    import ssl
-
     import requests
 
 # A manifest may have 4 MiB (distribution-spec 1.1); configs and tag lists stay far below.
@@ -28,68 +22,17 @@ _MOVED = frozenset({301, 302, 303, 307, 308})
 _CHUNK = 1 << 16
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
-    """What came back.
-
-    Attributes:
-        status: the HTTP status.
-        headers: by lower-case name.
-        body: complete, at most `SIZE_LIMIT` bytes.
-        elsewhere: whether another server than the one asked gave it, after a redirect.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    elsewhere: bool = False
-
-    @property
-    def errors(self) -> tuple[tuple[str, str], ...]:
-        """Code and message of each error in a registry's error body; empty if the body is none."""
-        try:
-            found = json.loads(self.body)["errors"]
-            return tuple((str(error["code"]), str(error.get("message", ""))) for error in found)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return ()
-
-    @property
-    def words(self) -> str:
-        """The status and what the body says, for a message: short, printable, in one line."""
-        said = "; ".join(f"{code}: {message}" for code, message in self.errors)
-        if not said:
-            text = self.body[:4096].decode(errors="replace")
-            title = re.search(r"<title>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
-            said = title[1] if title else text
-            if "html" in self.headers.get("content-type", ""):
-                said = f"a web page: {said}"
-        plain = "".join(c if c.isprintable() else " " for c in said)
-        return f"HTTP {self.status} {' '.join(plain.split())}".strip()[:200]
-
-    @property
-    def wait(self) -> float:
-        """Seconds that Retry-After asks for, 0 if it does not (RFC 9110, 10.2.3: seconds or a date)."""
-        value = self.headers.get("retry-after", "").strip()
-        if value.isdecimal():
-            return float(value)
-        try:
-            until = parsedate_to_datetime(value)
-        except (ValueError, TypeError):
-            return 0
-        return max(0.0, until.timestamp() - time.time())
-
-
 class Wire:
     """Sends requests over kept-alive connections, from any number of threads.
 
     Args:
-        insecure_host: a host (with port) that may be asked over plain HTTP, beside loopback.
+        insecure_host: a host that may be asked over plain HTTP on any port (its token server's too), beside loopback.
         connect: seconds to wait for a connection.
         read: seconds to wait for an answer, and for it to be complete.
     """
 
     def __init__(self, *, insecure_host: str = "", connect: float = 5, read: float = 20) -> None:
-        self._insecure_host = insecure_host
+        self._insecure_host = urlsplit(f"//{insecure_host}").hostname or ""
         self._connect = connect
         self._read = read
         self._guard = threading.Lock()
@@ -106,7 +49,7 @@ class Wire:
     def may_ask(self, url: str) -> bool:
         """Whether an address is safe to ask: over TLS, or plain on loopback or where it was allowed."""
         where = urlsplit(url)
-        plain = trust.is_loopback(where.netloc) or where.netloc == self._insecure_host
+        plain = trust.is_loopback(where.netloc) or where.hostname == self._insecure_host
         return where.scheme == "https" or (where.scheme == "http" and plain)
 
     def send(
@@ -210,79 +153,8 @@ class Wire:
     def _session(self) -> "requests.Session":
         with self._guard:
             if self._made is None:
-                self._made = _new_session(self._read)
+                self._made = new_session(self._read)
             return self._made
-
-
-def _new_session(limit: float) -> "requests.Session":
-    import requests
-    from requests.adapters import HTTPAdapter
-    from urllib3 import connection, connectionpool
-
-    class Plain(connection.HTTPConnection):
-        def getresponse(self) -> Any:
-            with _ended_after(limit, self.sock):
-                return super().getresponse()
-
-    class Encrypted(connection.HTTPSConnection):
-        def getresponse(self) -> Any:
-            with _ended_after(limit, self.sock):
-                return super().getresponse()
-
-    class PlainPool(connectionpool.HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class EncryptedPool(connectionpool.HTTPSConnectionPool):
-        ConnectionCls = Encrypted
-
-    class Trusting(HTTPAdapter):
-        """TLS by `trust.context_for`, one context per host."""
-
-        contexts: "dict[str, ssl.SSLContext]"
-
-        def build_connection_pool_key_attributes(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> Any:
-            where = urlsplit(str(request.url))
-            host = {"scheme": where.scheme, "host": where.hostname, "port": where.port}
-            if where.scheme != "https":
-                return host, {}
-            if where.netloc not in self.contexts:
-                self.contexts[where.netloc] = trust.context_for(where.netloc)
-            return host, {"ssl_context": self.contexts[where.netloc]}
-
-        def init_poolmanager(self, *args: Any, **more: Any) -> None:
-            super().init_poolmanager(*args, **more)
-            self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": EncryptedPool}
-
-        def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-            """Leave it to the context."""
-
-    session = requests.Session()
-    # No ~/.netrc: it would replace our Authorization. Proxies and certificates are looked up here.
-    session.trust_env = False
-    session.headers.clear()
-    adapter = Trusting(pool_maxsize=32)
-    adapter.contexts = {}
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
-
-
-@contextlib.contextmanager
-def _ended_after(limit: float, connected: socket.socket | None) -> Iterator[None]:
-    """Hang up when the head of an answer is not complete in time: a read limit never strikes on a trickle."""
-
-    def hang_up() -> None:
-        with contextlib.suppress(OSError):
-            # The plain socket's method: TLS would want to say goodbye, and the other thread is in the middle of it.
-            socket.socket.shutdown(connected, socket.SHUT_RDWR) if connected else None
-
-    timer = threading.Timer(limit, hang_up)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _origin(url: str) -> str:

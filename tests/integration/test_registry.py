@@ -483,7 +483,8 @@ def test_a_redirect_into_plain_http_elsewhere_is_not_followed(through: RegistryC
         ("http://localhost:5000/v2/", True),
         ("http://[::1]:5000/v2/", True),
         ("http://10.0.0.7:5000/v2/", True),
-        ("http://10.0.0.7:5001/v2/", False),
+        ("http://10.0.0.7:5001/token", True),
+        ("http://10.0.0.8:5000/v2/", False),
         ("http://registry.example.com/v2/", False),
         ("http://localhost.example.com/v2/", False),
         ("http://127.0.0.1.example.com/v2/", False),
@@ -855,6 +856,14 @@ def test_a_token_server_without_tls_does_not_get_the_password(
     with pytest.raises(OnevmError, match=r"192\.0\.2\.1"):
         through.check()
     assert clock.pauses == []
+
+
+@pytest.mark.parametrize("challenge", ["", "Negotiate", 'Bearer service="x"', "Bearer realm=x", "Bearer"])
+def test_a_challenge_that_cannot_be_met_is_explained(through: RegistryClient, front: Front, challenge: str) -> None:
+    front.always = error(401, "UNAUTHORIZED", WWW_Authenticate=challenge)
+    with pytest.raises(OnevmError, match="refuses anonymous access"):
+        through.check()
+    assert len(front.seen) == 1
 
 
 # Many at once

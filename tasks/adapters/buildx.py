@@ -61,7 +61,7 @@ def bake(
         args += ["--metadata-file", str(metadata), "--builder", builder, *targets]
         solve = Solve(targets=tuple(targets))
         quiet = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1", "BUILDX_EXPERIMENTAL": "0", "DOCKER_BUILDKIT": "1"}
-        # From 0.20 on, buildx refuses contexts outside the working directory otherwise; ours are named in services.toml.
+        # From 0.20 on buildx refuses contexts outside the working directory otherwise; ours are in services.toml.
         quiet["BUILDX_BAKE_ENTITLEMENTS_FS"] = "0"
         with lines(args, timeout=BAKE_SECONDS, env={**quiet, **env}) as (stream, child):
             for step in solve.read(stream):

@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -14,6 +13,8 @@ from tasks.adapters.retry import LoginRefused, Unanswered
 from tasks.core.manifest import INDEX_TYPES, MANIFEST_TYPES, Manifest, digest_of
 from tasks.core.reference import is_digest
 
+# Long enough that a secret in it is whole, and can be masked, where the message is cut.
+WORDS = 4096
 # Harbor says NOT_FOUND.
 ABSENT = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND"})
 TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
@@ -46,16 +47,16 @@ class Answer:
 
     @property
     def words(self) -> str:
-        """The status and what the body says, for a message: short, printable, in one line."""
+        """The status and what the body says, for a message: printable, in one line."""
         said = "; ".join(f"{code}: {message}" for code, message in self.errors)
         if not said:
-            text = self.body[:4096].decode(errors="replace")
+            text = self.body.decode(errors="replace")
             title = re.search(r"<title>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
             said = title[1] if title else text
             if "html" in self.headers.get("content-type", ""):
                 said = f"a web page: {said}"
         plain = "".join(c if c.isprintable() else " " for c in said)
-        return f"HTTP {self.status} {' '.join(plain.split())}".strip()[:200]
+        return f"HTTP {self.status} {' '.join(plain.split())}".strip()[:WORDS]
 
     @property
     def wait(self) -> float:
@@ -63,6 +64,10 @@ class Answer:
         value = self.headers.get("retry-after", "").strip()
         if value.isdecimal():
             return float(value)
+        if not value:
+            return 0
+        from email.utils import parsedate_to_datetime
+
         try:
             until = parsedate_to_datetime(value)
         except (ValueError, TypeError):

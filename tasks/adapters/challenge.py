@@ -24,6 +24,7 @@ _PART = re.compile(r"\s*,?\s*([A-Za-z0-9!#$%&'*+.^_`|~-]+)(?:\s*=\s*(?:\"((?:[^\
 # The specification's least; a server that says less is off, and containerd reads it the same way.
 _LIFETIME = 60.0
 _EARLY = 0.8
+MESSAGE = 400
 
 
 def parse(header: str) -> dict[str, dict[str, str]]:
@@ -86,11 +87,11 @@ class Authority:
             return self._credential
 
     def mask(self, text: str) -> str:
-        """Replace every secret this has seen by `***`."""
+        """Replace every secret this has seen by `***`, then cut the text to a message's length."""
         with self._guard:
             for secret in sorted(filter(None, self._veiled), key=len, reverse=True):
                 text = text.replace(secret, "***")
-        return text
+        return text if len(text) <= MESSAGE else f"{text[:MESSAGE]}…"
 
     def header(self, scope: str) -> str | None:
         """What to send for a scope as far as known; None before the registry's first challenge."""

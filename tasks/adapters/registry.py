@@ -5,7 +5,6 @@ for it; whatever else goes wrong is an error, never an absence.
 """
 
 import json
-import platform
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Self, TypeVar
@@ -46,6 +45,8 @@ class NotThere(OnevmError):
 
 def here() -> Platform:
     """The platform of images this machine's engine runs."""
+    import platform
+
     machine = platform.machine().lower()
     return Platform(architecture=_ARCHITECTURES.get(machine, machine))
 
@@ -170,7 +171,8 @@ class RegistryClient:
         def read(answer: Answer) -> str:
             if answer.status not in (HTTPStatus.CREATED, HTTPStatus.OK):
                 raise self._refusal(answer, f"to store {about}")
-            return answer.headers.get("docker-content-digest", "")
+            digest = answer.headers.get("docker-content-digest", "")
+            return digest if is_digest(digest) else ""
 
         stored = self._ask(
             "PUT",

@@ -1,17 +1,21 @@
 """Whom to trust: the certificates that Docker, curl and requests would accept, and plain HTTP where it is safe."""
 
-import ipaddress
 import os
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tasks.core.errors import OnevmError
 
+if TYPE_CHECKING:
+    import ssl
+
 
 def is_loopback(host: str) -> bool:
     """Whether a host, with or without a port, is this machine: `localhost`, 127.0.0.0/8 or ::1."""
+    import ipaddress
+
     name = urlsplit(f"//{host}").hostname or ""
     try:
         return ipaddress.ip_address(name).is_loopback
@@ -19,7 +23,7 @@ def is_loopback(host: str) -> bool:
         return name == "localhost"
 
 
-def context_for(host: str) -> ssl.SSLContext:
+def context_for(host: str) -> "ssl.SSLContext":
     """Make the TLS context for a host (with its port if it has one).
 
     Roots are those of REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE, else the system's with SSL_CERT_FILE and SSL_CERT_DIR
@@ -29,6 +33,8 @@ def context_for(host: str) -> ssl.SSLContext:
     Raises:
         OnevmError: a certificate file cannot be read.
     """
+    import ssl
+
     context = _with_roots()
     # Docker (Go) takes a trusted certificate that is no root, and private CAs without every RFC 5280 extension.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN if hasattr(ssl, "VERIFY_X509_PARTIAL_CHAIN") else 0
@@ -44,7 +50,9 @@ def context_for(host: str) -> ssl.SSLContext:
     return context
 
 
-def _with_roots() -> ssl.SSLContext:
+def _with_roots() -> "ssl.SSLContext":
+    import ssl
+
     bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     paths = ssl.get_default_verify_paths()
     if not bundle and not paths.cafile and not paths.capath:

@@ -24,7 +24,6 @@ DOC = "build the images of stale services, in one bake"
 def build(name: str) -> dict[str, Any]:
     """Build one service, together with all others that are wanted."""
     image = bake.batch().images[name].demand()
-    bake.report_once()
     if image.state == "fresh":
         run.run().screen.say(f"{name}: fresh, {image.keyed.key[:12]} is there already")
     return {"content_key": image.keyed.key, "pushed": bool(image.digest)}

@@ -27,6 +27,7 @@ def held(
     wait_seconds: float,
     waiting: Callable[[str], None],
     transport: Local | None = None,
+    what: str = "",
 ) -> Iterator[None]:
     """Hold the lock.
 
@@ -35,6 +36,7 @@ def held(
         holder: who we are: `performer`, `since`, `doing`.
         wait_seconds: how long to wait for another holder; 0 fails at once.
         waiting: called once with a sentence on who holds it.
+        what: what is locked, for messages; else the stack whose folder it is.
         transport: gets the lock's descriptor, so that steps that outlive us keep it.
 
     Raises:
@@ -49,7 +51,7 @@ def held(
             who = _holder(descriptor)
             if time.monotonic() >= deadline:
                 raise OnevmError(
-                    f"{path.parent.name} is locked: {who}",
+                    f"{what or f'stack {path.parent.name}'} is locked: {who}",
                     next_step="wait for it (lock_wait=SECONDS), it is released by itself when the other ends",
                 )
             if not told:

@@ -92,7 +92,11 @@ def batch() -> Batch:
         OnevmError: nothing could be found out or built at all. A service that failed alone is in its `Image`.
     """
     wanted = selection.current()
-    return make(run.run(), build=wanted.build, push=wanted.push)
+    run.run().alone(f"doit {' '.join(sorted(wanted.verbs))}")
+    result = make(run.run(), build=wanted.build, push=wanted.push)
+    if "deploy" not in wanted.verbs:
+        _report(result)
+    return result
 
 
 def make(r: run.Run, *, build: frozenset[str], push: frozenset[str]) -> Batch:
@@ -301,10 +305,7 @@ def _name_locally(r: run.Run, image: Image, building: str) -> None:
         r.engine.untag([name])
 
 
-@once
-def report_once() -> None:
-    """Show a table of the batch, if anything was baked."""
-    result = batch()
+def _report(result: Batch) -> None:
     if result.baked:
         rows = [
             [i.name, i.state, i.keyed.key[:12], i.digest[:19]]

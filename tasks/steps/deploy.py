@@ -24,6 +24,7 @@ from tasks.steps import target, verify
 from tasks.steps.candidate import Candidate
 from tasks.steps.execute import Executor
 from tasks.steps.output import Screen
+from tasks.steps.run import now
 from tasks.steps.timings import Timings
 
 
@@ -70,11 +71,6 @@ def performer() -> str:
     except (KeyError, OSError):
         user = "unknown"
     return f"{user}@{socket.gethostname()}"
-
-
-def now() -> str:
-    """Return the time as ISO 8601 in UTC, to the second."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: frozenset[str] | None) -> Result:

@@ -1,5 +1,6 @@
 """The deploy of one stack by a run: lock, candidate, deployment, summary."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from tasks.adapters import lock
@@ -9,8 +10,6 @@ from tasks.steps import bake, publish, ready, run, selection, variables
 from tasks.steps import deploy as deployment
 from tasks.steps.once import once
 from tasks.steps.output import Screen
-
-LOCK_SECONDS = 600
 
 
 @once
@@ -35,14 +34,14 @@ def deploy(stack_name: str) -> None:
     commit = r.sources(stack).commit
     holder = {
         "performer": deployment.performer(),
-        "since": deployment.now(),
+        "since": run.now(),
         "doing": f"deploy of {stack_name} at commit {commit.sha[:7]}",
     }
     d = deployment.Deployment(stack=stack, folder=folder, engine=r.engine, screen=screen)
     with lock.held(
         Path(str(folder.path)) / "lock",
         holder,
-        wait_seconds=variables.seconds("lock_wait", LOCK_SECONDS),
+        wait_seconds=variables.seconds("lock_wait", run.LOCK_SECONDS),
         waiting=screen.say,
         transport=r.transport,
     ):
@@ -55,7 +54,7 @@ def deploy(stack_name: str) -> None:
         candidate = ready.candidate(r, stack, images, current.release)
         with screen.live():
             result = deployment.deploy(d, current, candidate, only=only)
-    _summary(screen, stack_name, result, d)
+    _summary(screen, stack_name, result, d, images)
 
 
 def _has_built(r: run.Run, stack: str, only: frozenset[str] | None) -> bool:
@@ -63,7 +62,13 @@ def _has_built(r: run.Run, stack: str, only: frozenset[str] | None) -> bool:
     return bool(built if only is None else only & built.keys())
 
 
-def _summary(screen: Screen, stack: str, result: deployment.Result, d: deployment.Deployment) -> None:
+def _summary(
+    screen: Screen,
+    stack: str,
+    result: deployment.Result,
+    d: deployment.Deployment,
+    images: Mapping[str, bake.Image],
+) -> None:
     release = result.release
     if not result.recorded:
         screen.say(f"{stack}: nothing to do, release {release.id} runs")
@@ -72,9 +77,11 @@ def _summary(screen: Screen, stack: str, result: deployment.Result, d: deploymen
     rows = []
     for name, service in release.services.items():
         op = done.get(name)
-        what = f"{op.verb} ({op.rollout})" if op and op.rollout else op.verb if op else "untouched"
-        rows.append([f"{stack}.{name}", what, service.revision[:7], service.image.rpartition("@")[2][:19]])
-    screen.table(f"{stack}: release {release.id}", ["service", "done", "built from", "digest"], rows)
+        what = f"{op.verb}d" if op and op.verb != "start" else "started" if op else "untouched"
+        image = images[name].state if name in images else "external" if service.external else "kept"
+        digest = service.image.rpartition("@")[2][:19]
+        rows.append([f"{stack}.{name}", image, what, service.revision[:7], digest])
+    screen.table(f"{stack}: release {release.id}", ["service", "image", "container", "built from", "digest"], rows)
     seconds = {**bake.batch_seconds(), **d.timings.seconds}
     shown = [f"{name} {spoken(value)}" for name, value in seconds.items() if " " not in name and value >= 0.05]  # noqa: PLR2004
     screen.say(f"{stack}: {', '.join(shown)}")

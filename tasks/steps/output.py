@@ -126,14 +126,13 @@ class Screen:
 
         self._rows.clear()
         console = Console(file=self._stream)
-        with Live(get_renderable=self._table, console=console, refresh_per_second=8, transient=False) as live:
+        with Live(get_renderable=self._table, console=console, refresh_per_second=8) as live:
             self._live = live
             try:
                 yield
             finally:
-                live.refresh()
                 self._live = None
-                self._rows.clear()
+        self._rows.clear()
 
     def close(self) -> None:
         """Stop moving rows, if any move."""

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 from doit.exceptions import BaseFail, TaskFailed, UnmetDependency
 
 from tasks.adapters import process
-from tasks.steps import outcome, output, selection
+from tasks.steps import outcome, output, run, selection
 
 
 class Reporter:
@@ -78,6 +78,7 @@ class Reporter:
         """Say what was fresh, and end with the run's exit code."""
         screen = output.screen()
         screen.close()
+        run.finish()
         if self.interrupted:
             screen.error("interrupted; nothing that was not finished is recorded, run the same command again")
             return

@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import PurePosixPath
 
@@ -16,9 +17,11 @@ from tasks.core.contents import ContentHashes
 from tasks.core.errors import ConfigurationError, OnevmError
 from tasks.core.model import Host, Stack
 from tasks.core.secret import Secret
-from tasks.steps import output
+from tasks.steps import output, variables
 from tasks.steps.inputs import Sources
 from tasks.steps.project import Project, project
+
+LOCK_SECONDS = 600
 
 
 class Run:
@@ -34,10 +37,29 @@ class Run:
         self._closing = ExitStack()
         self._guard = threading.RLock()
         self._sources: dict[str, Sources] = {}
+        self._alone = False
 
     def close(self) -> None:
         """Give everything back: connections, the private Docker configuration."""
         self._closing.close()
+
+    def alone(self, doing: str) -> None:
+        """Be the only run that builds, pushes or deploys from this configuration, until the end of the run.
+
+        Raises:
+            OnevmError: another run did not end in time.
+        """
+        from tasks.adapters import lock
+
+        with self._guard:
+            if not self._alone:
+                holder = {"performer": f"process {os.getpid()}", "since": now(), "doing": doing}
+                path = self.project.cache / "lock"
+                wait = variables.seconds("lock_wait", LOCK_SECONDS)
+                self._closing.enter_context(
+                    lock.held(path, holder, wait_seconds=wait, waiting=self.screen.say, what=f"the clone's {path}")
+                )
+                self._alone = True
 
     @cached_property
     def login(self) -> Mapping[str, str]:
@@ -79,9 +101,9 @@ class Run:
     @cached_property
     def hashes(self) -> ContentHashes:
         """Content hashes of files, remembered between runs."""
-        from tasks.core.contents import ReadEveryTime
+        from tasks.adapters.hashcache import HashCache
 
-        return ReadEveryTime()
+        return self._closing.enter_context(HashCache(self.project.cache / "hashes.sqlite"))
 
     @cached_property
     def engine(self) -> Engine:
@@ -135,6 +157,17 @@ class Run:
         for name in names:
             output.hide(os.environ[name])
         return {name: Secret(os.environ[name]) for name in names}
+
+
+def now() -> str:
+    """Return the time as ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def finish() -> None:
+    """Give the run's resources back, if there are any."""
+    if run.cache_info().currsize:
+        run().close()
 
 
 @cache

@@ -1,0 +1,29 @@
+"""Names of images are what the registry's users are promised."""
+
+from tasks.core.images import building_tag, commit_tag, key_tag, repository
+from tasks.core.model import Registry
+from tasks.core.reference import Reference
+
+KEY = "0123456789abcdef" * 4
+SHA = "fedcba9876543210" * 2 + "01234567"
+
+
+def test_a_repository_is_named_by_stack_and_service() -> None:
+    assert (
+        repository(Registry(url="registry.example.com/team"), "notes", "web") == "registry.example.com/team/notes-web"
+    )
+
+
+def test_tags_name_the_key_and_the_commit() -> None:
+    assert key_tag(KEY) == f"key-{KEY}"
+    assert commit_tag(SHA) == SHA
+    assert commit_tag(SHA, dirty_key=KEY) == f"{SHA}-dirty-01234567"
+
+
+def test_a_tag_that_is_no_promise_yet_is_another_one() -> None:
+    assert building_tag(KEY) == "building-0123456789ab"
+
+
+def test_every_tag_is_one_to_docker() -> None:
+    for tag in (key_tag(KEY), commit_tag(SHA), commit_tag(SHA, dirty_key=KEY), building_tag(KEY)):
+        assert Reference.parse(f"example.com/x:{tag}").tag == tag

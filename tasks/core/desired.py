@@ -38,8 +38,9 @@ def config_hash(
     spec = {key: value for key, value in definition.items() if key not in _NOT_HASHED and not key.startswith("x-")}
     if "deploy" in spec:
         spec["deploy"] = {k: v for k, v in (spec["deploy"] or {}).items() if k != "replicas"}
-    if labels := spec.get("labels"):
-        spec["labels"] = {key: value for key, value in labels.items() if key != CONFIG_LABEL}
+    if labels := spec.pop("labels", None):
+        own = {key: value for key, value in labels.items() if key != CONFIG_LABEL}
+        spec |= {"labels": own} if own else {}
     for volume in spec.get("volumes") or ():
         if volume.get("type") == "bind" and (under := _below(folder, volume.get("source", ""))) is not None:
             spec.setdefault("\0files", []).append(_content(under, files))

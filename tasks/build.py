@@ -44,10 +44,11 @@ def task_build() -> Iterator[Task]:
         return
     inputs = tracked(found.built(), found.cache)
 
-    def fresh_when(name: str) -> Task:
-        return {"file_dep": list(inputs[name].files), "uptodate": [config_changed(inputs[name].shape)]}
+    def fresh_when(names: list[str]) -> Task:
+        files = sorted({file for name in names for file in inputs[name].files})
+        return {"file_dep": files, "uptodate": [config_changed("\n".join(inputs[name].shape for name in names))]}
 
-    services = {name: {"actions": [(build, [name])], **fresh_when(name)} for name in found.built()}
+    services = {name: {"actions": [(build, [name])], **fresh_when([name])} for name in found.built()}
     for task in services.values():
         task["uptodate"].append(is_there)
-    yield from tree("build", DOC, services, alias=fresh_when)
+    yield from tree("build", DOC, services, fresh_when=fresh_when)

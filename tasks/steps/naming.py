@@ -30,7 +30,7 @@ def tree(
     services: Mapping[str, Task],
     *,
     stacks: Mapping[str, Task] | None = None,
-    alias: Callable[[str], Task] | None = None,
+    fresh_when: Callable[[list[str]], Task] | None = None,
 ) -> Iterator[Task]:
     """Yield the tasks of a verb: services, stacks, short names.
 
@@ -39,9 +39,14 @@ def tree(
         doc: the line that `doit list` shows.
         services: by `<stack>.<service>`, what its task does.
         stacks: by stack, what its task does; None where a stack is no more than its services.
-        alias: what a short name's task has besides depending on the full one.
+        fresh_when: what makes a task that only stands for others, given their names, as fresh as they are; without
+            it `doit list --status` shows such a task as stale for ever.
     """
-    yield {"name": None, "doc": doc, "actions": None}
+
+    def standing_for(full: list[str]) -> Task:
+        return fresh_when(full) if fresh_when else {}
+
+    yield {"name": None, "doc": doc, "actions": None, **standing_for(list(services))}
     names = list(project_module.project().stacks)
     for name, task in services.items():
         stack, _, service = name.partition(".")
@@ -51,14 +56,15 @@ def tree(
         if own is not None:
             yield {"name": stack, "meta": {"verb": verb, "stack": stack}, **_PLAIN, **own}
         else:
-            below = [f"{verb}:{name}" for name in services if name.partition(".")[0] == stack]
-            yield {"name": stack, "actions": None, "task_dep": below}
+            own_services = [name for name in services if name.partition(".")[0] == stack]
+            below = [f"{verb}:{name}" for name in own_services]
+            yield {"name": stack, "actions": None, "task_dep": below, **standing_for(own_services)}
     for short, full in short_names(services, names).items():
         if len(full) == 1:
             stack, _, service = full[0].partition(".")
             meta = {"verb": verb, "stack": stack, "service": service, "alias": True}
-            more = alias(full[0]) if alias else {}
-            yield {"name": short, "actions": None, "task_dep": [f"{verb}:{full[0]}"], "meta": meta, **more}
+            below = [f"{verb}:{full[0]}"]
+            yield {"name": short, "actions": None, "task_dep": below, "meta": meta, **standing_for(full)}
         else:
             yield {
                 "basename": f"{verb}:{short}",

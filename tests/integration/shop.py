@@ -203,6 +203,9 @@ class Shop:
         with self.compose() as compose:
             for service in set(compose["services"]) - set(self.services):
                 del compose["services"][service]
+        for service in self.built:
+            # In the context, so in the content key: no other shop's image will do.
+            self.write(f"{service}/shop", self.name)
         self.git("init", "-q", "-b", "main")
         # The name makes the commit, and so the images, like no other shop's.
         self.commit(f"Open the shop {self.name}")

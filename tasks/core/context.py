@@ -9,7 +9,6 @@ import os
 import stat
 from collections.abc import Iterator
 from operator import attrgetter
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 from tasks.core.errors import OnevmError
@@ -29,8 +28,9 @@ class Entry(NamedTuple):
 
     Attributes:
         path: relative to the folder, with `/`; bytes that are no UTF-8 as `os.fsdecode` gives them.
-        kind: what it is; a device, a pipe or a socket (which arrives as an empty file) is `other`.
-        executable: whether any execute bit of a file is set.
+        kind: what it is. A device or a pipe is `other`; so is what arrives as an empty file: a socket, and a
+            file that the ignore file both takes back and leaves out (see `IgnoreRules.empties`).
+        executable: whether any execute bit is set, of anything but a directory or a symlink.
         target: where a symlink points, or what sort of `other` this is; else empty.
         location: where to read it from, absolute.
         size, mtime_ns, ctime_ns, inode: what `lstat` says; all 0 for a directory.
@@ -52,6 +52,9 @@ class Entry(NamedTuple):
         return (self.size, self.mtime_ns, self.ctime_ns, self.inode)
 
 
+Batch = tuple[str, list[os.DirEntry[str]]]
+
+
 def list_context(root: str, rules: IgnoreRules) -> list[Entry]:
     """List what arrives of the folder `root`, parents before children, in an order of its own.
 
@@ -59,7 +62,12 @@ def list_context(root: str, rules: IgnoreRules) -> list[Entry]:
         OnevmError: if the folder, or a folder in it, cannot be read; the message names it.
         ConfigurationError: if BuildKit would refuse the ignore file.
     """
-    return [entry for found, path in walk(root, rules) if (entry := _entry(found, path))]
+    entries = [
+        entry for prefix, batch in walk(root, rules) for found in batch if (entry := _entry(found, prefix + found.name))
+    ]
+    if rules.may_empty:
+        return [_emptied(e) if e.kind == "file" and rules.empties(e.path) else e for e in entries]
+    return entries
 
 
 def list_input(path: str) -> list[Entry]:
@@ -77,11 +85,8 @@ def list_input(path: str) -> list[Entry]:
     return [_described("", path, status, "")]
 
 
-Stamps = tuple[list[str], list[str], list[int], list[int], list[int], list[int], list[int]]
-
-
-def stamps(root: str, rules: IgnoreRules | None) -> Stamps:
-    """Return what `lstat` says of each entry: folders, files, then mode, size, inode, mtime and ctime (ns).
+def stamps(root: str, rules: IgnoreRules | None) -> tuple[list[object], int]:
+    """Return what `lstat` says of everything in a place, and the newest ctime in nanoseconds.
 
     Args:
         root: a context, or with `rules` None an input as in `list_input`.
@@ -90,33 +95,30 @@ def stamps(root: str, rules: IgnoreRules | None) -> Stamps:
     Raises:
         OnevmError: as `list_context`.
     """
-    folders: list[str] = []
-    paths: list[str] = []
-    modes: list[int] = []
-    sizes: list[int] = []
-    inodes: list[int] = []
-    mtimes: list[int] = []
-    ctimes: list[int] = []
-    if rules is None and not os.path.isdir(root):  # noqa: PTH112 (Path is slow here)
-        (only,) = list_input(root)
-        return [], [""], [only.executable], [only.size], [only.inode], [only.mtime_ns], [only.ctime_ns]
-    for found, path in walk(root, rules or IgnoreRules()):
-        if found.is_dir(follow_symlinks=False):
-            folders.append(path)
-            continue
-        try:
-            status = found.stat(follow_symlinks=False)
-        except OSError as error:
-            if isinstance(error, FileNotFoundError):
+    if rules is None:
+        if not os.path.isdir(root):  # noqa: PTH112 (Path is slow here)
+            (only,) = list_input(root)
+            return [only.executable, *only.stamp], only.ctime_ns
+        rules = IgnoreRules()
+    facts: list[object] = []
+    ctimes = [0]
+    for prefix, batch in walk(root, rules):
+        here: list[object] = []
+        for found in batch:
+            if found.is_dir(follow_symlinks=False):
+                here.append(found.name)
                 continue
-            raise unreadable(found.path, error) from error
-        paths.append(path)
-        modes.append(status.st_mode)
-        sizes.append(status.st_size)
-        inodes.append(status.st_ino)
-        mtimes.append(status.st_mtime_ns)
-        ctimes.append(status.st_ctime_ns)
-    return folders, paths, modes, sizes, inodes, mtimes, ctimes
+            try:
+                status = found.stat(follow_symlinks=False)
+            except OSError as error:
+                if isinstance(error, FileNotFoundError):
+                    continue
+                raise unreadable(found.path, error) from error
+            ctime_ns = status.st_ctime_ns
+            ctimes.append(ctime_ns)
+            here.append((found.name, status.st_mode, status.st_size, status.st_ino, status.st_mtime_ns, ctime_ns))
+        facts.append((prefix, here))
+    return facts, max(ctimes)
 
 
 def is_fresh(ctime_ns: int, now_ns: int) -> bool:
@@ -128,8 +130,12 @@ def is_fresh(ctime_ns: int, now_ns: int) -> bool:
     return ctime_ns >= now_ns - tick
 
 
-def walk(root: str, rules: IgnoreRules) -> Iterator[tuple[os.DirEntry[str], str]]:
-    """Yield what arrives of a folder and its relative path, without asking for more than `scandir` says."""
+def walk(root: str, rules: IgnoreRules) -> Iterator[Batch]:
+    """Yield what arrives of a folder, without asking for more than `scandir` says; parents come first.
+
+    Yields:
+        The relative path of a folder (empty or ending in `/`) and what arrives of it, sorted by name.
+    """
     if rules.has_exceptions:
         return _walk_with_exceptions(root, "", rules, rules.nothing, [])
     return _walk(root, rules)
@@ -153,31 +159,25 @@ def ignore_rules(context: str, dockerfile: str | None) -> IgnoreRules:
     for folder, name in candidates:
         text = _read_inside(folder, name)
         if text is not None:
-            return IgnoreRules(text, name=os.path.join(folder, name))  # noqa: PTH118 (Path is slow here)
+            return IgnoreRules(text, name=f"{folder}/{name}")
     return IgnoreRules()
 
 
-def _walk(root: str, rules: IgnoreRules) -> Iterator[tuple[os.DirEntry[str], str]]:
-    excludes = rules.excludes if rules.patterns else None
+def _walk(root: str, rules: IgnoreRules) -> Iterator[Batch]:
+    excludes = rules.excludes_child if rules.patterns else None
     folders = [(root, "")]
     while folders:
         folder, prefix = folders.pop()
-        for found in _scan(folder, inner=bool(prefix)):
-            path = prefix + found.name
-            if excludes and excludes(path):
-                continue
-            yield found, path
-            if found.is_dir(follow_symlinks=False):
-                folders.append((found.path, path + "/"))
+        batch = _scan(folder, inner=bool(prefix))
+        if excludes:
+            batch = [found for found in batch if not excludes(prefix + found.name)]
+        yield prefix, batch
+        folders += [(found.path, f"{prefix}{found.name}/") for found in batch if found.is_dir(follow_symlinks=False)]
 
 
 def _walk_with_exceptions(
-    folder: str,
-    prefix: str,
-    rules: IgnoreRules,
-    verdicts: Verdicts,
-    waiting: list[tuple[os.DirEntry[str], str]],
-) -> Iterator[tuple[os.DirEntry[str], str]]:
+    folder: str, prefix: str, rules: IgnoreRules, verdicts: Verdicts, waiting: list[Batch]
+) -> Iterator[Batch]:
     """Walk where an excluded directory still arrives if something below it is taken back.
 
     `waiting` are the excluded directories on the way down, outermost first.
@@ -188,16 +188,17 @@ def _walk_with_exceptions(
         directory = found.is_dir(follow_symlinks=False)
         if excluded and (not directory or rules.prunes(path)):
             continue
-        if not excluded:
+        this = (prefix, [found])
+        if excluded:
+            waiting.append(this)
+        else:
             yield from waiting
             waiting.clear()
-            yield found, path
+            yield this
         if directory:
-            if excluded:
-                waiting.append((found, path))
             yield from _walk_with_exceptions(found.path, path + "/", rules, below, waiting)
-            if waiting and waiting[-1][0] is found:
-                waiting.pop()
+        if waiting and waiting[-1] is this:
+            waiting.pop()
 
 
 def _scan(folder: str, *, inner: bool = False, excluded: bool = False) -> list[os.DirEntry[str]]:
@@ -233,7 +234,7 @@ def _described(path: str, location: str, status: os.stat_result, link: str) -> E
     return Entry(
         path,
         kind,
-        kind == "file" and bool(mode & _EXECUTABLE),
+        kind != "symlink" and bool(mode & _EXECUTABLE),
         _device(status) if kind == "other" else link,
         location,
         status.st_size,
@@ -241,6 +242,10 @@ def _described(path: str, location: str, status: os.stat_result, link: str) -> E
         status.st_ctime_ns,
         status.st_ino,
     )
+
+
+def _emptied(entry: Entry) -> Entry:
+    return entry._replace(kind="other", target="empty file")
 
 
 def _device(status: os.stat_result) -> str:
@@ -257,31 +262,44 @@ def _read_inside(folder: str, name: str) -> bytes | None:
 
     Symlinks are followed inside the folder only, as if it were the root of the file system.
     """
-    root = Path(folder)
-    parts = [name]
-    inside: list[str] = []
-    for _ in range(_MOST_LINKS * 10):
-        if not parts:
-            break
-        part = parts.pop(0)
-        if part in ("", "."):
-            continue
-        if part == "..":
-            inside[-1:] = []
-            continue
-        place = root.joinpath(*inside, part)
-        if place.is_symlink():
-            target = str(place.readlink())
-            inside = [] if target.startswith("/") else inside
-            parts = target.split("/") + parts
-        else:
-            inside.append(part)
+    place = f"{folder}/{name}"
     try:
-        return root.joinpath(*inside).read_bytes()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        status = os.lstat(place)
+        if stat.S_ISLNK(status.st_mode):
+            place = _resolved_inside(folder, name)
+            status = os.lstat(place)
+        if stat.S_ISREG(status.st_mode):
+            with open(place, "rb") as file:  # noqa: PTH123 (Path is slow here)
+                return file.read()
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise unreadable(str(root / name), error) from error
+        raise unreadable(place, error) from error
+    if stat.S_ISSOCK(status.st_mode):
+        return b""
+    if stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode):
+        return None
+    what = f"{folder}/{name} is no file, and BuildKit would wait for it without end"
+    raise OnevmError(what, next_step="remove it")
+
+
+def _resolved_inside(folder: str, name: str) -> str:
+    parts = [name]
+    inside: list[str] = []
+    links = 0
+    while parts and links < _MOST_LINKS:
+        part = parts.pop(0)
+        place = "/".join([folder, *inside, part])
+        if part == "..":
+            inside[-1:] = []
+        elif part not in ("", ".") and os.path.islink(place):  # noqa: PTH114 (Path is slow here)
+            links += 1
+            target = os.readlink(place)  # noqa: PTH115 (Path is slow here)
+            inside = [] if target.startswith("/") else inside
+            parts = target.split("/") + parts
+        elif part not in ("", "."):
+            inside.append(part)
+    return "/".join([folder, *inside, *parts])
 
 
 def unreadable(location: str, error: OSError) -> OnevmError:

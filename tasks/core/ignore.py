@@ -9,6 +9,7 @@ compares them with what an engine really delivers.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tasks.core.errors import ConfigurationError, Problem
 from tasks.core.gopath import SPACE, BadPatternError, check_pattern, clean
@@ -19,17 +20,29 @@ Verdicts = Sequence[bool]
 
 _LONGEST_LINE = 64 * 1024
 _GLOB = frozenset("*[]?^\\")
+_SPECIAL = frozenset("*[]?^\\/|{}")
 _UNDECODABLE = re.compile("[\udc80-\udcff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One line: its number, its text cleaned, and whether it takes back what an earlier line left out."""
+    """One line of an ignore file.
+
+    Attributes:
+        line: its number.
+        text: the pattern, cleaned.
+        exception: whether it takes back what an earlier line left out.
+        matches: says whether a path matches.
+        plain, tails: if any: the paths that match, and the ends of those that do. Quick, and right for every
+            path without a line break.
+    """
 
     line: int
     text: str
     exception: bool
     matches: Callable[[str], object]
+    plain: tuple[str, ...] = ()
+    tails: tuple[str, ...] = ()
 
 
 class IgnoreRules:
@@ -45,12 +58,18 @@ class IgnoreRules:
 
     def __init__(self, text: bytes = b"", *, name: str = ".dockerignore") -> None:
         self.name = name
+        self._in_order = False  # only a pattern that may be refused makes the order matter without exceptions
         self.patterns = tuple(self._pattern(line, written) for line, written in self._lines(text))
         self.nothing: Verdicts = (False,) * len(self.patterns)
         exceptions = [_without_trailing_glob(p.text) for p in self.patterns if p.exception]
         self._prunes = not any(_GLOB.intersection(text) for text in exceptions)
         self._exceptions = tuple(text + "/" for text in exceptions)
         self._steps = tuple((p.exception, p.matches) for p in self.patterns)
+        self._plain = frozenset(text for p in self.patterns for text in p.plain)
+        self._tails = tuple(text for p in self.patterns for text in p.tails)
+        others = [p for p in self.patterns if not p.plain and not p.tails]
+        self._top_only = tuple(p.matches for p in others if _fits_names_only(p.text))
+        self._others = tuple(p.matches for p in others if not _fits_names_only(p.text))
 
     @property
     def has_exceptions(self) -> bool:
@@ -77,8 +96,26 @@ class IgnoreRules:
         return excluded, verdicts
 
     def excludes(self, path: str) -> bool:
-        """Say the same of one path, with rules without exceptions and a directory that is not left out."""
-        return any(matches(path) for _, matches in self._steps)
+        """Say whether a path is left out, whatever holds for the directories above it."""
+        verdicts = self.nothing
+        excluded = False
+        for at in [at for at, char in enumerate(path) if char == "/"] + [len(path)]:
+            excluded, verdicts = self.judge(path[:at], verdicts)
+            if excluded and self.prunes(path[:at]):
+                return True
+        return excluded
+
+    def excludes_child(self, path: str) -> bool:
+        """Say the same, quickly, with rules without exceptions and below a directory that is not left out."""
+        if self._in_order or "\n" in path:
+            return any(matches(path) for _, matches in self._steps)
+        if path in self._plain or path.endswith(self._tails):
+            return True
+        others = self._others if "/" in path else self._others + self._top_only
+        for matches in others:  # noqa: SIM110 (twice as fast as any(), and there are a hundred thousand paths)
+            if matches(path):
+                return True
+        return False
 
     def prunes(self, directory: str) -> bool:
         """Whether nothing below this excluded directory can be taken back, so that it need not be read."""
@@ -86,6 +123,25 @@ class IgnoreRules:
             return False
         below = directory + "/"
         return not any(exception.startswith(below) for exception in self._exceptions)
+
+    @property
+    def may_empty(self) -> bool:
+        """Whether `empties` can be true of anything: an exception is followed by a pattern of the other sort."""
+        kinds = [pattern.exception for pattern in self.patterns]
+        return True in kinds and not all(kinds[kinds.index(True) :])
+
+    def empties(self, path: str) -> bool:
+        """Whether a file that is not left out arrives without its content.
+
+        BuildKit lists the files with `judge`, but sends their content by another rule, which looks at all
+        parents for every pattern; where the two differ it sends nothing (fsutil `filter.go`, `Open`).
+        """
+        parents = [path[: at + 1] for at in range(len(path)) if path[at + 1 : at + 2] == "/"]
+        excluded = False
+        for exception, matches in self._steps:
+            if exception == excluded and (matches(path) or any(map(matches, parents))):
+                excluded = not exception
+        return excluded
 
     def _lines(self, text: bytes) -> list[tuple[int, str]]:
         lines = []
@@ -95,6 +151,11 @@ class IgnoreRules:
             start = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
             if written := _read_line(start):
                 lines.append((number, written))
+        # The patterns travel in a gRPC header: as they are if all of them are ASCII, else encoded.
+        if all(written.isascii() for _, written in lines):
+            for number, written in lines:
+                if not written.isprintable():
+                    raise self._refused(number, repr(written), "it has a control character")
         return lines
 
     def _pattern(self, line: int, written: str) -> Pattern:
@@ -104,14 +165,15 @@ class IgnoreRules:
             raise self._refused(line, text, "an exception needs a pattern after the '!'")
         text = text[1:] if exception else text
         try:
-            check_pattern(text)
+            _check(text)
         except BadPatternError as error:
             raise self._refused(line, text, str(error)) from error
         try:
             matches = _matcher(text)
         except BadPatternError as error:
-            matches = self._refuses_when_used(line, text, str(error))
-        return Pattern(line, text, exception, matches)
+            self._in_order = True
+            return Pattern(line, text, exception, self._refuses_when_used(line, text, str(error)))
+        return Pattern(line, text, exception, matches, *_quick(text))
 
     def _refuses_when_used(self, line: int, text: str, why: str) -> Callable[[str], object]:
         def refuse(_path: str) -> object:
@@ -147,6 +209,30 @@ def _without_trailing_glob(text: str) -> str:
     return text.removesuffix("/**").removesuffix("/*")
 
 
+_check = lru_cache(maxsize=1024)(check_pattern)
+
+
+@lru_cache(maxsize=1024)
+def _quick(pattern: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return `Pattern.plain` and `Pattern.tails`."""
+    kind, _ = _expression(pattern)
+    if kind == "exact":
+        return (pattern,), ()
+    if kind == "suffix":
+        suffix = pattern[2:]
+        return ((suffix[1:],) if suffix.startswith("/") else ()), (suffix,)
+    tail = pattern.removeprefix("**/*")
+    if tail and tail != pattern and not _SPECIAL.intersection(tail):
+        return (), (tail,)
+    return (), ()
+
+
+def _fits_names_only(pattern: str) -> bool:
+    """Whether a pattern matches nothing that has a `/`."""
+    return "**" not in pattern and not (_SPECIAL - {"*", "?"}).intersection(pattern)
+
+
+@lru_cache(maxsize=1024)
 def _matcher(pattern: str) -> Callable[[str], object]:
     """Compile a pattern: plain text, a prefix, a suffix, or else a regular expression."""
     kind, expression = _expression(pattern)

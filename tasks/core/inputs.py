@@ -102,7 +102,7 @@ def signature(definition: BuildDefinition) -> Signature:
     """
     taken_ns = time.time_ns()
     facts = [(place.role, place.root, stamps(place.root, place.rules)) for place in places(definition)]
-    newest = max((ctime for _, _, found in facts for ctime in found[-1]), default=0)
+    newest = max((newest for _, _, (_, newest) in facts), default=0)
     digest = hashlib.blake2b(marshal.dumps(facts, _DETERMINISTIC), digest_size=16).hexdigest()
     return Signature(digest, settled=not is_fresh(newest, taken_ns))
 
@@ -125,16 +125,14 @@ def _dockerfile(definition: BuildDefinition) -> str | None:
     """Return the Dockerfile's path; like buildx, take `dockerfile` where there is no `Dockerfile`."""
     if definition.dockerfile is None or definition.dockerfile_inline is not None:
         return None
-    path = definition.dockerfile
-    if definition.is_remote and not path.is_absolute():
-        return None
-    if not path.exists():
+    path = str(definition.dockerfile)
+    if not os.path.exists(path):  # noqa: PTH110 (Path is slow here)
         if definition.is_remote:
             return None
-        other = path.with_name("dockerfile")
-        if path.name == "Dockerfile" and other.exists():
-            return str(other)
-    return str(path)
+        folder, name = os.path.split(path)
+        if name == "Dockerfile" and os.path.exists(f"{folder}/dockerfile"):  # noqa: PTH110 (Path is slow here)
+            return f"{folder}/dockerfile"
+    return path
 
 
 def _entries(place: Place) -> tuple[Entry, ...]:
@@ -154,7 +152,7 @@ def _values(entries: Sequence[Entry], hashes: ContentHashes) -> Iterator[str]:
         elif entry.kind == "directory":
             yield "folder"
         else:
-            yield f"{entry.kind} {entry.target}"
+            yield f"{'executable ' if entry.executable else ''}{entry.kind} {entry.target}"
 
 
 def _differences(old: Source, entries: Sequence[Entry], taken_ns: int, hashes: ContentHashes) -> set[str]:

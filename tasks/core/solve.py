@@ -38,7 +38,8 @@ class Solve:
     errors: dict[str, str] = field(default_factory=dict)
     logs: dict[str, list[str]] = field(default_factory=dict)
     words: list[str] = field(default_factory=list)
-    _vertex: dict[str, str] = field(default_factory=dict)
+    _vertex: dict[str, list[str]] = field(default_factory=dict)
+    _open: set[str] = field(default_factory=set)
     _buffer: list[str] = field(default_factory=list)
 
     def culprits(self) -> tuple[str, ...]:
@@ -64,13 +65,18 @@ class Solve:
                     continue
                 self._buffer = []
                 yield from self._of(document)
+        self.words += self._buffer
+        self._buffer = []
 
     def _of(self, document: dict[str, Any]) -> Iterator[Step]:
         for vertex in document.get("vertexes") or ():
             target, text = self._named(vertex.get("name", ""))
             if not target:
                 continue
-            self._vertex[vertex["digest"]] = target
+            # Targets that share a step share its log.
+            sharing = self._vertex.setdefault(vertex["digest"], [])
+            if target not in sharing:
+                sharing.append(target)
             error = vertex.get("error", "")
             # A cache that is not there yet is reported as an error, and is none.
             if error and "context canceled" not in error and not text.startswith("importing cache"):
@@ -84,10 +90,18 @@ class Solve:
                     error=error,
                 )
         for log in document.get("logs") or ():
-            target = self._vertex.get(log["vertex"], "")
-            kept = self.logs.setdefault(target, [])
-            kept += base64.b64decode(log.get("data") or "").decode(errors="replace").splitlines()
-            del kept[:-LOG_LINES]
+            text = base64.b64decode(log.get("data") or "").decode(errors="replace")
+            for target in self._vertex.get(log["vertex"], ()) if text else ():
+                self._log(target, text)
+
+    def _log(self, target: str, text: str) -> None:
+        kept = self.logs.setdefault(target, [])
+        lines = text.splitlines()
+        if lines and kept and target in self._open:
+            kept[-1] += lines.pop(0)
+        kept += lines
+        del kept[:-LOG_LINES]
+        (self._open.discard if text.endswith(("\n", "\r")) else self._open.add)(target)
 
     def _named(self, name: str) -> tuple[str, str]:
         match = _NAME.match(name)

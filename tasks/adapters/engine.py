@@ -30,19 +30,23 @@ class Engine:
 
     Args:
         socket: `unix:///…` of the engine; None for the one that the environment names.
-        env: more variables for each call, for example DOCKER_CONFIG.
     """
 
-    def __init__(self, socket: str | None = None, env: Mapping[str, str | Secret] | None = None) -> None:
+    def __init__(self, socket: str | None = None) -> None:
         self.socket = socket
-        self.env = dict(env or {})
         where = socket or engine_socket.here()
         self._socket = where if where.startswith("unix://") else ""
 
-    def _docker(self, *args: str, timeout: float = READ_SECONDS, check: bool = True) -> Completed:
+    def _docker(
+        self,
+        *args: str,
+        timeout: float = READ_SECONDS,
+        check: bool = True,
+        env: Mapping[str, str | Secret] | None = None,
+    ) -> Completed:
         where = ["-H", self.socket] if self.socket else []
         try:
-            return run(["docker", *where, *args], timeout=timeout, env=self.env, check=check)
+            return run(["docker", *where, *args], timeout=timeout, env=env, check=check)
         except CommandFailed as failed:
             raise explained(failed) from None
 
@@ -126,13 +130,17 @@ class Engine:
         if names:
             self._docker("image", "rm", "--no-prune", *names, check=False, timeout=REMOVE_SECONDS)
 
-    def pull(self, reference: str) -> None:
+    def pull(self, reference: str, env: Mapping[str, str | Secret]) -> None:
         """Pull an image.
+
+        Args:
+            reference: what to pull.
+            env: variables for the login: the credential goes along with the request, the engine keeps none.
 
         Raises:
             OnevmError: it cannot be pulled; the engine's words are the detail.
         """
-        self._docker("pull", "--quiet", reference, timeout=PULL_SECONDS)
+        self._docker("pull", "--quiet", reference, timeout=PULL_SECONDS, env=env)
 
     def remove(self, containers: Sequence[str], grace_seconds: int | None = None) -> None:
         """Stop containers within their grace period and remove them (their anonymous volumes stay)."""
@@ -153,7 +161,7 @@ class Engine:
         args = ["docker", *where, "events", "--format", "{{.Action}}", "--filter", "type=container"]
         args += ["--filter", f"label={PROJECT_LABEL}={project}"]
         args += [part for e in ("start", "die", "health_status", "destroy") for part in ("--filter", f"event={e}")]
-        with lines(args, timeout=PULL_SECONDS, env=self.env) as (stream, _):
+        with lines(args, timeout=PULL_SECONDS) as (stream, _):
 
             def read() -> None:
                 for _ in stream:

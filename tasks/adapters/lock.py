@@ -81,8 +81,13 @@ def _take(descriptor: int) -> bool:
 
 
 def _holder(descriptor: int) -> str:
+    return sentence(os.pread(descriptor, 4096, 0).decode(errors="replace"))
+
+
+def sentence(text: str) -> str:
+    """Return who holds a lock, from the lock file's text."""
     try:
-        holder = json.loads(os.pread(descriptor, 4096, 0))
+        holder = json.loads(text)
         return f"{holder['performer']} has been at it since {holder['since']} ({holder['doing']})"
     except (ValueError, KeyError, TypeError):
         return "another run is at it"

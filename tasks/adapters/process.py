@@ -23,6 +23,8 @@ from tasks.core.secret import Secret
 TAIL_LINES = 15
 GRACE_SECONDS = 5.0
 
+Child = subprocess.Popen[bytes]
+
 _running: set[subprocess.Popen[bytes]] = set()
 _guard = threading.Lock()
 _stopping = threading.Event()
@@ -134,6 +136,15 @@ def finish(child: subprocess.Popen[bytes]) -> None:
                 pipe.close()
     with _guard:
         _running.discard(child)
+
+
+def ended(child: Child, seconds: float) -> bool:
+    """Wait some seconds for a child; returns whether it has ended."""
+    try:
+        child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def stop_all() -> None:

@@ -9,11 +9,11 @@ The lock is held from the look to the record. Everything before `switch` changes
 
 import getpass
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from tasks.adapters.engine import Engine
+from tasks.adapters.host import Reached
 from tasks.adapters.release_folder import OVERRIDE, Current, ReleaseFolder
 from tasks.core import desired
 from tasks.core.errors import OnevmError
@@ -35,16 +35,18 @@ class Deployment:
     Attributes:
         stack: the stack.
         folder: its folder on the host.
-        engine: the host's engine.
+        host: the host.
         screen: where progress goes.
+        login: gives the variables of the registry's login.
         timings: where durations go.
         kind: `deploy` or `rollback`.
     """
 
     stack: Stack
     folder: ReleaseFolder
-    engine: Engine
+    host: Reached
     screen: Screen
+    login: Callable[[], Mapping[str, str]]
     timings: Timings = field(default_factory=Timings)
     kind: str = "deploy"
 
@@ -89,7 +91,7 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
         if current.note:
             d.screen.warn(f"{d.stack.name}: {current.note}; going on from what really runs")
         candidate = target.narrowed(candidate, current.release, only)
-        aim = target.look(d.stack, d.folder, d.engine, candidate, only=only)
+        aim = target.look(d.stack, d.folder, d.host.engine, candidate, only=only)
     starting = frozenset(c.service for c in aim.observed.containers if c.health == "starting" and not c.one_off)
     unfinished = bool(starting) or bool(current.switching)
     if current.release and candidate.matches(current.release) and not aim.plan and not unfinished:
@@ -104,7 +106,7 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
         executor.switch(aim.plan, d.folder.folder_of(release.id), starting)
         executor.remove(aim.plan)
         with d.timings.phase("verify"):
-            verify.verify(d.stack, release)
+            verify.verify(d.stack, release, d.host)
     except OnevmError as error:
         _failed(d, release, error, current.release, previous_files)
         raise
@@ -116,12 +118,13 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
 
 def _executor(d: Deployment, aim: target.Target, compose: tuple[str, ...]) -> Executor:
     return Executor(
-        engine=d.engine,
+        engine=d.host.engine,
         folder=d.folder,
         project=aim.project,
         compose=compose,
         screen=d.screen,
         timings=d.timings,
+        login=d.login,
     )
 
 
@@ -186,7 +189,7 @@ def _failed(
     try:
         with d.timings.phase("back"):
             _place(d, previous.id, previous_files, release.files)
-            aim = target.look_back(d.stack, d.folder, d.engine, previous)
+            aim = target.look_back(d.stack, d.folder, d.host.engine, previous)
             executor = _executor(d, aim, tuple(previous.compose))
             executor.pull(aim.plan, {name: s.image for name, s in previous.services.items()})
             executor.sweep(aim.plan)

@@ -1,9 +1,7 @@
 """The deploy of one stack by a run: lock, candidate, deployment, summary."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from tasks.adapters import lock
 from tasks.core.durations import spoken
 from tasks.core.errors import OnevmError
 from tasks.steps import bake, publish, ready, run, selection, variables
@@ -37,14 +35,10 @@ def deploy(stack_name: str) -> None:
         "since": run.now(),
         "doing": f"deploy of {stack_name} at commit {commit.sha[:7]}",
     }
-    d = deployment.Deployment(stack=stack, folder=folder, engine=r.engine, screen=screen)
-    with lock.held(
-        Path(str(folder.path)) / "lock",
-        holder,
-        wait_seconds=variables.seconds("lock_wait", run.LOCK_SECONDS),
-        waiting=screen.say,
-        transport=r.transport,
-    ):
+    host = r.host(stack)
+    d = deployment.Deployment(stack=stack, folder=folder, host=host, screen=screen, login=lambda: r.login)
+    wait = variables.seconds("lock_wait", run.LOCK_SECONDS)
+    with host.lock(folder.path, holder, wait_seconds=wait, waiting=screen.say):
         current = folder.current()
         if only is not None and current.release is None:
             raise OnevmError(

@@ -1,6 +1,6 @@
 """Carries out a plan on a host. No decision is made here: the plan says what, the Compose files say in which order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -31,6 +31,7 @@ class Executor:
         compose: its Compose files, in order.
         screen: where progress goes.
         timings: where durations go.
+        login: gives the variables of the registry's login.
     """
 
     engine: Engine
@@ -39,6 +40,7 @@ class Executor:
     compose: Sequence[str]
     screen: Screen
     timings: Timings
+    login: Callable[[], Mapping[str, str]]
 
     def pull(self, plan: Plan, images: Mapping[str, str]) -> None:
         """Pull what the host lacks, before anything stops.
@@ -46,11 +48,14 @@ class Executor:
         Raises:
             OnevmError: an image cannot be pulled; nothing was changed.
         """
+        if not plan.of("pull"):
+            return
+        env = self.login()
 
         def one(service: str) -> None:
             key = f"{plan.stack}.{service}"
             self.screen.begin(key, "pulling")
-            self.engine.pull(images[service])
+            self.engine.pull(images[service], env)
             self.screen.end(key, "pulled")
 
         with self.timings.phase("pull"), ThreadPoolExecutor(PARALLEL_PULLS) as pool:

@@ -56,7 +56,7 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
     }
     active = r.project.compose[stack.name].active()
     unbuilt = {name: reason for name, reason in stale.items() if name in active}
-    aim = target.look(stack, folder, r.engine, candidate, unbuilt=unbuilt, only=only)
+    aim = target.look(stack, folder, r.host(stack).engine, candidate, unbuilt=unbuilt, only=only)
     operations = list(aim.plan.operations)
     for name, image in by_service.items():
         operations += _of_image(r, image, stale.get(name))

@@ -57,7 +57,9 @@ def candidate(r: Run, stack: Stack, images: Mapping[str, Image], previous: Relea
 
 
 def _external(r: Run, stack: Stack, name: str, source: str, previous: Release | None) -> ReleasedService:
-    return external.pin(source, f"{stack.name}.{name}", previous, ask=r.digest_of, engine=r.engine, warn=r.screen.warn)
+    return external.pin(
+        source, f"{stack.name}.{name}", previous, ask=r.digest_of, engine=r.host(stack).engine, warn=r.screen.warn
+    )
 
 
 def _built(r: Run, image: Image, previous: Release | None) -> ReleasedService:

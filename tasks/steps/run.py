@@ -9,13 +9,13 @@ from functools import cache, cached_property
 from pathlib import PurePosixPath
 
 from tasks.adapters.engine import Engine
+from tasks.adapters.host import Reached, reached
 from tasks.adapters.registry import RegistryClient
 from tasks.adapters.release_folder import ReleaseFolder
-from tasks.adapters.transport import Local
 from tasks.core import config
 from tasks.core.contents import ContentHashes
 from tasks.core.errors import ConfigurationError, OnevmError
-from tasks.core.model import Host, Stack
+from tasks.core.model import Stack
 from tasks.core.secret import Secret
 from tasks.steps import output, variables
 from tasks.steps.inputs import Sources
@@ -37,6 +37,7 @@ class Run:
         self._closing = ExitStack()
         self._guard = threading.RLock()
         self._sources: dict[str, Sources] = {}
+        self._hosts: dict[str, Reached] = {}
         self._alone = False
 
     def close(self) -> None:
@@ -119,28 +120,22 @@ class Run:
                 self._sources[stack.name] = Sources(stack, definitions, self.hashes)
             return self._sources[stack.name]
 
-    def host(self, stack: Stack) -> Host:
-        """Return the host a stack runs on.
+    def host(self, stack: Stack) -> Reached:
+        """Return the host a stack runs on; it is reached once per run.
 
         Raises:
-            OnevmError: it is a VM over SSH, which this version cannot reach yet.
+            OnevmError: it cannot be reached.
         """
         host = self.project.configuration.hosts[stack.host]
-        if not host.is_local:
-            raise OnevmError(
-                f"stack {stack.name}: host {host.name} ({host.address}) is reached over SSH, which is not built yet",
-                next_step='use host = "local" until then',
-            )
-        return host
-
-    @cached_property
-    def transport(self) -> Local:
-        """The way to this machine as a host."""
-        return Local()
+        with self._guard:
+            if host.name not in self._hosts:
+                self._hosts[host.name] = self._closing.enter_context(reached(host))
+            return self._hosts[host.name]
 
     def folder(self, stack: Stack) -> ReleaseFolder:
         """Return a stack's folder on its host."""
-        return ReleaseFolder(self.transport, PurePosixPath(self.host(stack).root), stack.name)
+        root = self.project.configuration.hosts[stack.host].root
+        return ReleaseFolder(self.host(stack).transport, PurePosixPath(root), stack.name)
 
     def build_secrets(self, names: set[str]) -> dict[str, Secret]:
         """Return the values of variables that build secrets come from; they are hidden from all output.

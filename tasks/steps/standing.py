@@ -52,7 +52,7 @@ def of(r: Run, stack: Stack) -> StackStanding:
     folder = r.folder(stack)
     current = folder.current()
     release = current.release
-    containers = [c for c in r.engine.containers(stack.name) if not c.one_off]
+    containers = [c for c in r.host(stack).engine.containers(stack.name) if not c.one_off]
     released = release.services if release else {}
     rows: list[Standing] = []
     for c in sorted(containers, key=lambda c: c.name):

@@ -2,7 +2,9 @@
 
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
+from tasks.adapters.host import Reached
 from tasks.core.errors import OnevmError
 from tasks.core.model import Stack
 from tasks.core.release import Release
@@ -11,8 +13,13 @@ ASK_SECONDS = 5.0
 PAUSE_SECONDS = 0.2
 
 
-def verify(stack: Stack, release: Release) -> None:
+def verify(stack: Stack, release: Release, host: Reached) -> None:
     """Ask the stack's verify address until it answers with a commit that this release's images were built from.
+
+    Args:
+        stack: the stack.
+        release: what was deployed.
+        host: where the address is meant: `127.0.0.1` is the host's own.
 
     Raises:
         OnevmError: it did not within the time limit; the last answer is the detail.
@@ -21,11 +28,16 @@ def verify(stack: Stack, release: Release) -> None:
         return
     import requests
 
+    from tasks.adapters.tunnel import session
+
+    url = urlsplit(stack.verify.url)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    client = session(host.address_of(url.hostname or "127.0.0.1", port))
     expected = {service.revision for service in release.services.values() if service.revision}
     deadline = time.monotonic() + stack.verify.timeout_seconds
     while True:
         try:
-            answer = requests.get(stack.verify.url, timeout=ASK_SECONDS)
+            answer = client.get(stack.verify.url, timeout=ASK_SECONDS)
             last = f"{answer.status_code} {answer.reason}: {answer.text[:300]}"
             if answer.ok and (not stack.verify.json or str(_at(answer.json(), stack.verify.json)) in expected):
                 return

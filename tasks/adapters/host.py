@@ -1,0 +1,144 @@
+"""A host to deploy to: the way to it, its engine, its lock."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from tasks.adapters import lock, remote_lock, ssh
+from tasks.adapters.engine import Engine
+from tasks.adapters.process import CommandFailed
+from tasks.adapters.transport import Local, Transport
+from tasks.core.errors import OnevmError, ToolError
+from tasks.core.model import Host
+
+PROBE_SECONDS = 20
+
+# Prints the engine's address and whether its socket may be used.
+_PROBE = """set -u
+where=${DOCKER_HOST:-}
+if [ -z "$where" ]; then
+  command -v docker >/dev/null || { echo none; exit 0; }
+  if [ -f "${DOCKER_CONFIG:-$HOME/.docker}/config.json" ]; then
+    where=$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null)
+  fi
+fi
+where=${where:-unix:///var/run/docker.sock}; echo "$where"
+path=${where#unix://}
+if [ ! -e "$path" ]; then echo absent; elif [ -w "$path" ]; then echo usable; else echo refused; fi
+id -un
+"""
+
+
+class Reached(Protocol):
+    """A host that can be used."""
+
+    @property
+    def transport(self) -> Transport:
+        """The way to it."""
+        ...
+
+    @property
+    def engine(self) -> Engine:
+        """Its engine."""
+        ...
+
+    def lock(
+        self,
+        folder: PurePosixPath,
+        holder: Mapping[str, str],
+        *,
+        wait_seconds: float,
+        waiting: Callable[[str], None],
+    ) -> AbstractContextManager[None]:
+        """Hold the lock of a stack's folder."""
+        ...
+
+    def address_of(self, host: str, port: int) -> str:
+        """Return the path of a local socket that reaches an address as seen from the host; empty if none is needed."""
+        ...
+
+
+class LocalHost:
+    """This machine."""
+
+    def __init__(self, name: str) -> None:
+        self.transport = Local(name)
+        self.engine = Engine()
+
+    def lock(
+        self,
+        folder: PurePosixPath,
+        holder: Mapping[str, str],
+        *,
+        wait_seconds: float,
+        waiting: Callable[[str], None],
+    ) -> AbstractContextManager[None]:
+        """Hold the lock of a stack's folder."""
+        path = Path(str(folder)) / "lock"
+        return lock.held(path, holder, wait_seconds=wait_seconds, waiting=waiting, transport=self.transport)
+
+    def address_of(self, host: str, port: int) -> str:
+        """Nothing is needed: what the host sees, we see."""
+        del host, port
+        return ""
+
+
+class RemoteHost:
+    """A VM over SSH; its engine's socket is forwarded through the one connection."""
+
+    def __init__(self, connection: ssh.Ssh, engine: Engine) -> None:
+        self.transport = connection
+        self.engine = engine
+
+    def lock(
+        self,
+        folder: PurePosixPath,
+        holder: Mapping[str, str],
+        *,
+        wait_seconds: float,
+        waiting: Callable[[str], None],
+    ) -> AbstractContextManager[None]:
+        """Hold the lock of a stack's folder."""
+        return remote_lock.held(self.transport, folder, holder, wait_seconds=wait_seconds, waiting=waiting)
+
+    def address_of(self, host: str, port: int) -> str:
+        """Return a local socket that reaches an address as seen from the VM."""
+        return self.transport.forward(f"{host}:{port}")
+
+
+@contextmanager
+def reached(host: Host) -> Iterator[Reached]:
+    """Reach a host.
+
+    Args:
+        host: the host of services.toml.
+
+    Raises:
+        OnevmError: it cannot be reached, or its engine may not be used.
+    """
+    if host.is_local:
+        yield LocalHost(host.name)
+        return
+    with ssh.connected(host.name, host.address) as connection:
+        yield RemoteHost(connection, Engine(socket=f"unix://{_engine_socket(connection, host)}"))
+
+
+def _engine_socket(connection: ssh.Ssh, host: Host) -> str:
+    try:
+        words = connection.run(["sh", "-c", _PROBE], timeout=PROBE_SECONDS).stdout.split("\n")
+    except CommandFailed as failed:
+        raise OnevmError(
+            f"host {host.name}: its shell does not work", detail=failed.stderr, next_step=f"ssh {host.address}"
+        ) from None
+    where, state, user = (*words, "", "", "")[:3]
+    if where == "none":
+        raise ToolError(f"host {host.name}: docker is not installed there", next_step="install Docker there")
+    if state == "absent":
+        raise ToolError(f"host {host.name}: no Docker engine at {where}", next_step="start Docker there")
+    if state == "refused":
+        raise ToolError(
+            f"host {host.name}: user {user} may not use the Docker socket {where}",
+            next_step=f"on the host: `usermod -aG docker {user}`, then connect anew",
+        )
+    return connection.forward(where.removeprefix("unix://"))

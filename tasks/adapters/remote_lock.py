@@ -1,0 +1,121 @@
+"""The lock of a stack on a VM: held by a process there whose life hangs on ours.
+
+It holds a kernel lock (flock) and reads a heartbeat through the SSH connection. When we end, or are cut off, the
+heartbeat stops and the lock is free within `LEASE_SECONDS`. A step that we left running holds `lock.steps`, which the
+next owner waits for. So it can never go stale, and nobody ever unlocks by hand.
+"""
+
+import contextlib
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+
+from tasks.adapters.lock import sentence
+from tasks.adapters.process import Child, finish
+from tasks.adapters.ssh import Ssh
+from tasks.core.errors import OnevmError
+
+BEAT_SECONDS = 2.0
+LEASE_SECONDS = 20
+
+_HOLD = f"""set -u; umask 022; mkdir -p "$1" || exit 1; cd "$1" || exit 1
+exec 9>>lock || exit 1
+beat() {{ [ -n "$(timeout {LEASE_SECONDS} head -c 1)" ]; }}
+told=
+until flock -n 9; do
+  [ -n "$told" ] || {{ printf 'HELD %s\\n' "$(head -n 1 lock)"; told=1; }}
+  beat || exit 0
+done
+exec 8>>lock.steps
+until flock -n 8; do
+  [ "$told" = 2 ] || {{ echo STEPS; told=2; }}
+  beat || exit 0
+done
+exec 8>&-
+printf '%s\\n' "$2" > lock; echo TAKEN
+while beat; do :; done
+: > lock
+"""
+
+
+@contextmanager
+def held(
+    ssh: Ssh,
+    folder: PurePosixPath,
+    holder: Mapping[str, str],
+    *,
+    wait_seconds: float,
+    waiting: Callable[[str], None],
+) -> Iterator[None]:
+    """Hold the lock of a stack's folder on a VM.
+
+    Args:
+        ssh: the connection.
+        folder: the stack's folder.
+        holder: who we are: `performer`, `since`, `doing`.
+        wait_seconds: how long to wait for another holder; 0 fails at once.
+        waiting: called once with a sentence on who holds it.
+
+    Raises:
+        OnevmError: somebody else held it all the time, or the folder cannot be used.
+    """
+    token = uuid.uuid4().hex
+    child = ssh.start(["sh", "-c", _HOLD, "sh", str(folder), json.dumps({**holder, "token": token})])
+    stop = threading.Event()
+    beating = threading.Thread(target=_beat, args=(child, stop), daemon=True)
+    beating.start()
+    try:
+        _take(child, folder.name, wait_seconds, waiting)
+        ssh.held = (str(folder / "lock"), token)
+        yield
+    finally:
+        ssh.held = None
+        stop.set()
+        beating.join()
+        if child.stdin:
+            with contextlib.suppress(OSError):
+                child.stdin.close()
+        child.poll()
+        finish(child)
+
+
+def _beat(child: Child, stop: threading.Event) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        while not stop.wait(BEAT_SECONDS) and child.stdin:
+            child.stdin.write(b".")
+            child.stdin.flush()
+
+
+def _take(child: Child, stack: str, wait_seconds: float, waiting: Callable[[str], None]) -> None:
+    deadline = time.monotonic() + wait_seconds
+    who = "another run is at it"
+    giving_up = threading.Timer(max(wait_seconds, 0.5), lambda: finish(child))
+    giving_up.daemon = True
+    try:
+        for raw in child.stdout or ():
+            word, _, text = raw.decode(errors="replace").strip().partition(" ")
+            if word == "TAKEN":
+                return
+            who = sentence(text) if word == "HELD" else "a step that another run left is still under way"
+            if time.monotonic() >= deadline:
+                break
+            if not giving_up.is_alive():
+                giving_up.start()
+            waiting(f"waiting: {who}")
+    finally:
+        giving_up.cancel()
+    words = child.stderr.read().decode(errors="replace").strip() if child.stderr and child.poll() else ""
+    if words:
+        raise OnevmError(
+            f"the lock of stack {stack} on the host cannot be taken",
+            detail=words,
+            next_step="see the owner and mode of the host's `root` folder",
+        )
+    raise OnevmError(
+        f"stack {stack} is locked: {who}",
+        next_step="wait for it (lock_wait=SECONDS), it is released by itself when the other ends",
+    )

@@ -19,8 +19,9 @@ from tasks.core.versions import Version
 
 CONFIG_SECONDS = 60
 _CACHE_SCHEMA = 2
-_ELSEWHERE = re.compile(r"^\s*(?:-\s*)?(?:include|extends)\s*:", re.MULTILINE)
-_VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
+_ELSEWHERE = re.compile(r"\b(?:include|extends)[\"']?\s*:")
+# With or without a dollar: `args: [NAME]` takes its value from the environment too.
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _COMPOSE_VARIABLES = ("COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME", "DOCKER_DEFAULT_PLATFORM")
 
 NO_ENV_FILE = "env file"
@@ -70,8 +71,8 @@ def _cache_file(stack: Stack, cache: Path) -> Path | None:
             return None
         names.update(_VARIABLE.findall(text))
         digest.update(f"{name}\0{len(text)}\0{text}".encode(errors="surrogateescape"))
-    for name in sorted(names):
-        digest.update(f"{name}={os.environ.get(name)!r}\0".encode())
+    for name in sorted(names & os.environ.keys()):
+        digest.update(f"{name}={os.environ[name]!r}\0".encode())
     return cache / "compose" / f"{digest.hexdigest()}.json"
 
 

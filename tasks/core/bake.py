@@ -85,7 +85,7 @@ def _target(target: Target, builder: Builder, names: Mapping[tuple[str, str], st
         "output": ["type=image,push=true" if target.push else "type=docker"],
         "contexts": {name: _context(d, value, names) for name, value in d.contexts},
         "secret": [_secret(s.id, s.environment, str(s.file or "")) for s in d.secrets],
-        **{_BAKE_OPTIONS[name]: json.loads(text) for name, text in d.options if name in _BAKE_OPTIONS},
+        **{_BAKE_OPTIONS[name]: _option(name, json.loads(text)) for name, text in d.options if name in _BAKE_OPTIONS},
     }
     if d.dockerfile_inline:
         spec["dockerfile-inline"] = d.dockerfile_inline
@@ -106,6 +106,16 @@ _BAKE_OPTIONS = {"network": "network", "ssh": "ssh", "shm_size": "shm-size", "ul
 def unsupported_options(definition: BuildDefinition) -> tuple[str, ...]:
     """Return the build options of Compose that a bake file cannot express."""
     return tuple(name for name, _ in definition.options if name not in {*_BAKE_OPTIONS, "labels"})
+
+
+def _option(name: str, value: Any) -> Any:
+    if name != "ulimits":
+        return value
+    limits = {kind: limit if isinstance(limit, dict) else {"soft": limit} for kind, limit in value.items()}
+    return [
+        f"{kind}={':'.join(str(limit[end]) for end in ('soft', 'hard') if end in limit)}"
+        for kind, limit in limits.items()
+    ]
 
 
 def _literal(value: Any) -> Any:

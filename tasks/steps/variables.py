@@ -18,10 +18,10 @@ KNOWN = {
 
 
 def check() -> None:
-    """Refuse variables that nobody reads.
+    """Refuse variables that nobody reads, and values that cannot be meant, before anything is done.
 
     Raises:
-        UsageError: a variable is unknown; the message has the nearest known one.
+        UsageError: a variable is unknown (the message has the nearest known one), or its value is.
     """
     for name in doit_cmd._CMDLINE_VARS or {}:  # noqa: SLF001 - doit has no public way to list them
         if name not in KNOWN:
@@ -30,6 +30,9 @@ def check() -> None:
             raise UsageError(f"unknown variable {name!r}{hint}", next_step=f"known ones: {', '.join(sorted(KNOWN))}")
     if text("format") not in {"", "json", "table"}:
         raise UsageError(f"format={text('format')} is not known", next_step="format=json, or leave it away")
+    for name in ("dirty", "detailed"):
+        flag(name)
+    seconds("lock_wait", 0)
 
 
 def text(name: str) -> str:

@@ -1,13 +1,15 @@
 """Onevm: build, ship and swap the services of Docker Compose stacks on one VM.
 
-    build -> push -> deploy           plan   status
+    build -> push -> deploy      rollback      plan   status   history
 
 `doit list` shows the tasks, `doit help <task>` one of them. The bare command `doit` plans and changes nothing.
 """
 
 from tasks.build import task_build
 from tasks.deploy import task_deploy
+from tasks.history import task_history
 from tasks.plan import task_plan
 from tasks.push import task_push
+from tasks.rollback import task_rollback
 from tasks.status import task_status
 from tasks.steps.doit_config import DOIT_CONFIG

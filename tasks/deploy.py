@@ -2,12 +2,13 @@
 
     build -> push -> lock -> look -> plan -> pull -> switch -> healthy -> verify -> record
 
-Services that do not differ are not touched. If one fails, the stack goes back to what ran before.
+With `sha=` an existing release is deployed and nothing is built. Services that do not differ are not touched. If one
+fails, the stack goes back to what ran before.
 """
 
 from collections.abc import Iterator
 
-from tasks.steps import deploying
+from tasks.steps import deploying, variables
 from tasks.steps.naming import Task, broken, tree
 from tasks.steps.outcome import action
 from tasks.steps.project import project
@@ -30,7 +31,7 @@ def task_deploy() -> Iterator[Task]:
     services: dict[str, Task] = {}
     stacks: dict[str, Task] = {}
     for stack, compose in found.compose.items():
-        built = compose.built()
+        built = () if variables.text("sha") else compose.built()
         task = {"actions": [(deploy, [stack])], "uptodate": [False]}
         for name in compose.active():
             needs = [f"push:{stack}.{name}"] if name in built else []

@@ -134,3 +134,12 @@ class Checkout:
             Commit(sha=sha, date=date, subject=subject)
             for sha, date, subject in (line.split("\0", 2) for line in text.splitlines() if line)
         )
+
+    def export(self, sha: str, folder: Path) -> None:
+        """Write the files of a commit below a folder."""
+        import io
+        import tarfile
+
+        data = self._repository.git.archive(sha, format="tar", stdout_as_string=False)
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            tar.extractall(folder, filter="data")

@@ -4,6 +4,8 @@ Everything is done by short POSIX scripts through a transport, so that this mach
 Files appear whole: written beside, then renamed.
 """
 
+import base64
+import hashlib
 import io
 import json
 import shlex
@@ -35,6 +37,8 @@ while read -r mark path; do
   if [ -d "$path" ] && [ ! -L "$path" ]; then rmdir -- "$path"; fi
   cp -p -- "../releases/$2/$path" "$path.onevm-new"; mv -f -- "$path.onevm-new" "$path"
 done
+"""
+_FETCH = """set -eu; cd "$1/releases/$2"; shift 2; tar -cf - -- "$@" | base64
 """
 _RECORD = """set -eu; umask 022; cd "$1"
 cat > "releases/$2/.release.json"; sync "releases/$2/.release.json" 2>/dev/null || sync
@@ -135,6 +139,29 @@ class ReleaseFolder:
         """Put a release's files on the host; it counts only once it is recorded."""
         self._script(_STAGE, release_id, data=archive(files))
         return self.folder_of(release_id)
+
+    def fetch(self, release: Release) -> dict[str, bytes]:
+        """Return the files of a recorded release as they stand on the host, Compose files and travelling ones.
+
+        Raises:
+            OnevmError: a file is missing or was changed since.
+        """
+        expected = {**release.compose, **release.files}
+        try:
+            text = self._script(_FETCH, release.id, *expected)
+            with tarfile.open(fileobj=io.BytesIO(base64.b64decode(text))) as tar:
+                found = {m.name: file.read() for m in tar.getmembers() if (file := tar.extractfile(m))}
+        except (OnevmError, tarfile.TarError, ValueError):
+            found = {}
+        wrong = sorted(
+            name for name, sha in expected.items() if hashlib.sha256(found.get(name, b"\0")).hexdigest() != sha
+        )
+        if wrong:
+            raise OnevmError(
+                f"release {release.id} is damaged on the host: {', '.join(wrong[:5])} in {self.folder_of(release.id)}",
+                next_step="choose another release (`doit history`), or deploy its commit anew: `doit deploy sha=…`",
+            )
+        return found
 
     def place(self, release_id: str, files: Sequence[str], gone: Sequence[str]) -> None:
         """Note that the host is on its way to a release, and put its travelling files into the project folder.

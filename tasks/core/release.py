@@ -48,6 +48,8 @@ class Release:
         compose: Compose files and travelling files, path in the checkout -> sha256 of the content.
         kind: `deploy` or `rollback`.
         outcome: `good` or `failed`.
+        reason: why it failed.
+        restores: the id of the release that a rollback went back to.
         timings: seconds by phase.
     """
 
@@ -64,6 +66,7 @@ class Release:
     kind: str = "deploy"
     outcome: Outcome = "good"
     reason: str = ""
+    restores: str = ""
     timings: dict[str, float] = field(default_factory=dict)
 
     def same_content(self, other: "Release") -> bool:

@@ -40,6 +40,7 @@ class Deployment:
         login: gives the variables of the registry's login.
         timings: where durations go.
         kind: `deploy` or `rollback`.
+        restores: the id of the release that a rollback goes back to.
     """
 
     stack: Stack
@@ -49,6 +50,7 @@ class Deployment:
     login: Callable[[], Mapping[str, str]]
     timings: Timings = field(default_factory=Timings)
     kind: str = "deploy"
+    restores: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,6 +147,7 @@ def _staged(d: Deployment, candidate: Candidate, aim: target.Target, previous: R
         compose=candidate.hashes(),
         files=dict(candidate.files),
         kind=d.kind,
+        restores=d.restores,
     )
     override = desired.override(candidate.pins(), aim.hashes)
     with d.timings.phase("stage"):

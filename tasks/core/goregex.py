@@ -9,6 +9,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Callable
+from functools import cache
 
 from tasks.core.gopath import BadPatternError
 
@@ -227,6 +228,7 @@ class _Translator:
         return code if code <= sys.maxunicode else None
 
 
+@cache
 def _category(name: str) -> Ranges:
     if name == "Any":
         return [(0, sys.maxunicode)]

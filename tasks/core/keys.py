@@ -74,13 +74,13 @@ def explain(old: Manifest, new: Manifest, *, checkout: str = "") -> list[str]:
     before = {(kind, name): value for kind, name, value in old.items}
     after = {(kind, name): value for kind, name, value in new.items}
     folders = dict(old.folders) | dict(new.folders)
-    lines = []
+    lines: dict[str, None] = {}  # the Dockerfile is often a file of the context as well
     for thing in sorted(before.keys() | after.keys()):
         was, now = before.get(thing), after.get(thing)
         if was != now:
             verb = "added" if was is None else "removed" if now is None else "changed"
-            lines.append(f"{_shown(*thing, folders, checkout)} {verb}")
-    return lines
+            lines[f"{_shown(*thing, folders, checkout)} {verb}"] = None
+    return list(lines)
 
 
 def _asked_for(definition: BuildDefinition) -> Iterator[tuple[str, str, str]]:

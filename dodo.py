@@ -1,11 +1,12 @@
 """Onevm: build, ship and swap the services of Docker Compose stacks on one VM.
 
-    build -> push -> deploy      rollback      plan   status   history
+    build -> push -> deploy      rollback      plan   status   history   check
 
 `doit list` shows the tasks, `doit help <task>` one of them. The bare command `doit` plans and changes nothing.
 """
 
 from tasks.build import task_build
+from tasks.check import task_check
 from tasks.deploy import task_deploy
 from tasks.history import task_history
 from tasks.plan import task_plan

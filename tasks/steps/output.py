@@ -177,6 +177,8 @@ _STYLES: Mapping[str, str] = {
     "healthy": "green",
     "running": "green",
     "good": "green",
+    "ok": "green",
+    "warning": "yellow",
     "unhealthy": "red",
     "failed": "red",
     "missing": "red",

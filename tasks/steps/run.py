@@ -12,6 +12,7 @@ from tasks.adapters.engine import Engine
 from tasks.adapters.host import Reached, reached
 from tasks.adapters.registry import RegistryClient
 from tasks.adapters.release_folder import ReleaseFolder
+from tasks.adapters.transport import Local
 from tasks.core import config
 from tasks.core.contents import ContentHashes
 from tasks.core.errors import ConfigurationError, OnevmError
@@ -110,6 +111,11 @@ class Run:
     def engine(self) -> Engine:
         """The engine that builds: this machine's."""
         return Engine()
+
+    @cached_property
+    def local(self) -> Local:
+        """This machine."""
+        return Local()
 
     def sources(self, stack: Stack) -> Sources:
         """Return a stack's checkout."""

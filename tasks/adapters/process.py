@@ -13,9 +13,11 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from tasks.core.errors import OnevmError, ToolError
 from tasks.core.secret import Secret
@@ -65,6 +67,12 @@ def _with_parent_death_signal() -> tuple[str, ...]:
     return (setpriv, "--pdeathsig", "TERM", "--") if setpriv and Path("/proc").is_dir() else ()
 
 
+@cache
+def _starter() -> ThreadPoolExecutor:
+    # prctl(2): the signal comes when the *thread* ends that started the child, and a pool's thread ends early.
+    return ThreadPoolExecutor(1, "starter")
+
+
 def _environment(extra: Mapping[str, str | Secret] | None) -> dict[str, str] | None:
     if not extra:
         return None
@@ -100,7 +108,7 @@ def start(
     if shutil.which(args[0]) is None:
         msg = f"{args[0]} is not installed (not found on PATH)"
         raise ToolError(msg, next_step=f"install {args[0]}, or run scripts/lab install")
-    child = subprocess.Popen(
+    child = _started(
         list(args) if survive is not None else [*_with_parent_death_signal(), *args],
         pass_fds=survive or (),
         stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
@@ -114,6 +122,13 @@ def start(
         with _guard:
             _running.add(child)
     return child
+
+
+def _started(args: list[str], **more: Any) -> subprocess.Popen[bytes]:
+    def popen() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(args, **more)
+
+    return popen() if threading.current_thread() is threading.main_thread() else _starter().submit(popen).result()
 
 
 def _kill(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
@@ -186,8 +201,12 @@ def run(
     interrupted = False
     try:
         out, err = child.communicate(data, timeout)
-    except subprocess.TimeoutExpired:
-        raise CommandFailed(args, returncode=None, stderr="", limit=timeout) from None
+    except subprocess.TimeoutExpired as expired:
+        if child.poll() is not None:
+            # It left others behind, which hold its pipes open.
+            _kill(child, signal.SIGKILL)
+        text = (expired.stderr or b"").decode(errors="replace")
+        raise CommandFailed(args, returncode=None, stderr=text, limit=timeout) from None
     except (SystemExit, KeyboardInterrupt):
         interrupted = True
         raise

@@ -49,9 +49,7 @@ def engine_facts(socket: str | None = None) -> EngineFacts:
         words = error.stderr or ""
         raise refusals.known(words) or OnevmError("`docker info` failed", detail=words) from None
     if not info.server_version:
-        raise OnevmError(
-            "no Docker engine answers", detail="\n".join(info.server_errors or ()), next_step="start Docker"
-        )
+        raise OnevmError("no Docker engine answers", next_step="start Docker, or run scripts/lab engine")
     status = [tuple(pair) for pair in info.driver_status or ()]
     return EngineFacts(
         version=info.server_version,

@@ -62,12 +62,18 @@ def held(
         os.pwrite(descriptor, json.dumps(dict(holder)).encode(), 0)
         if transport:
             transport.held.append(descriptor)
+        interrupted = False
         try:
             yield
+        except (KeyboardInterrupt, SystemExit):
+            # A step may go on without us and keep the lock: whoever waits shall know whose it is.
+            interrupted = True
+            raise
         finally:
             if transport:
                 transport.held.remove(descriptor)
-            os.ftruncate(descriptor, 0)
+            if not interrupted:
+                os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
 

@@ -1,5 +1,6 @@
 """A stack's checkout: its commit, what is uncommitted, and what happened between two commits."""
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -7,10 +8,13 @@ from typing import Any
 
 from tasks.core.errors import OnevmError
 
+# A git hook leaves them to the programs it starts; they would name its repository, not ours.
+_OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Commit:
-    """One commit: full sha, author date in ISO 8601 with its zone, first line of the message."""
+    """One commit: full sha, commit date in ISO 8601 with its zone, first line of the message."""
 
     sha: str
     date: str
@@ -32,6 +36,8 @@ class Checkout:
         from git import Repo
         from git.exc import InvalidGitRepositoryError, NoSuchPathError
 
+        for name in _OF_A_HOOK:
+            os.environ.pop(name, None)
         try:
             return Repo(self.path, search_parent_directories=True)
         except (InvalidGitRepositoryError, NoSuchPathError):
@@ -52,7 +58,7 @@ class Checkout:
                 raise OnevmError(
                     msg, next_step=f"git config --global --add safe.directory {self.top_or_path}"
                 ) from None
-            msg = f"git {command} failed in {self.path}"
+            msg = f"git {command.replace('_', '-')} failed in {self.path}"
             raise OnevmError(msg, detail=text, next_step="see what `git status` says there") from None
 
     @property
@@ -97,10 +103,10 @@ class Checkout:
         except OnevmError:
             return ""
         parts = urlsplit(url)
-        if parts.scheme in {"http", "https"} and parts.hostname:
-            port = f":{parts.port}" if parts.port else ""
-            return urlunsplit((parts.scheme, parts.hostname + port, parts.path, "", ""))
-        return url
+        user, at, place = parts.netloc.rpartition("@")
+        if parts.scheme in {"http", "https"} and place:
+            return urlunsplit((parts.scheme, place, parts.path, "", ""))
+        return urlunsplit(parts._replace(netloc=user.partition(":")[0] + at + place)) if parts.scheme and at else url
 
     @cached_property
     def uncommitted(self) -> frozenset[Path]:
@@ -110,7 +116,7 @@ class Checkout:
         for field in fields:
             if len(field) > 3:  # noqa: PLR2004 - two letters of state, a space, a path
                 paths.add(self.top / field[3:])
-                if field[0] in "RC":
+                if set("RC") & set(field[:2]):
                     paths.add(self.top / next(fields))
         return frozenset(paths)
 
@@ -132,14 +138,23 @@ class Checkout:
         text = self._git("log", f"--max-count={limit}", "--format=%H%x00%cI%x00%s", f"{base}..{head}", "--")
         return tuple(
             Commit(sha=sha, date=date, subject=subject)
-            for sha, date, subject in (line.split("\0", 2) for line in text.splitlines() if line)
+            for sha, date, subject in (line.split("\0", 2) for line in text.split("\n") if line)
         )
 
     def export(self, sha: str, folder: Path) -> None:
-        """Write the files of a commit below a folder."""
-        import io
-        import tarfile
+        """Write the files of a commit below an existing folder, as a checkout would have them.
 
-        data = self._repository.git.archive(sha, format="tar", stdout_as_string=False)
-        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            tar.extractall(folder, filter="data")
+        Not with `git archive`: that leaves out and fills in what `.gitattributes` says for archives.
+
+        Raises:
+            OnevmError: the commit is not in this clone.
+        """
+        import tempfile
+
+        git = self._repository.git
+        with (
+            tempfile.TemporaryDirectory(prefix="onevm-index-") as index,
+            git.custom_environment(GIT_INDEX_FILE=f"{index}/index"),
+        ):
+            self._git("read_tree", sha)
+            self._git("checkout_index", "--all", f"--prefix={folder.absolute()}/")

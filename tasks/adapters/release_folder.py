@@ -31,7 +31,8 @@ rm -rf "$1/releases/$2"; mv "$1/releases/.$2" "$1/releases/$2"
 """
 # $1 folder, $2 release; names on standard input, one a line: "+ path" to put in place, "- path" to take away.
 _PLACE = """set -eu; umask 022; cd "$1"; echo "$2" > .switching-new; mv -f .switching-new switching; cd project
-while read -r mark path; do
+while IFS= read -r line; do
+  mark=${line%% *}; path=${line#* }
   if [ "$mark" = - ]; then rm -f -- "$path"; continue; fi
   case "$path" in */*) mkdir -p -- "${path%/*}";; esac
   if [ -d "$path" ] && [ ! -L "$path" ]; then rmdir -- "$path"; fi
@@ -48,14 +49,16 @@ _ACTIVATE = """set -eu; cd "$1"
 ln -sfn "releases/$2" .current-new; mv -fT .current-new current 2>/dev/null || mv -fh .current-new current
 rm -f switching; sync . 2>/dev/null || sync
 """
+_DROP = """cd "$1/releases" || exit 0; shift; for id in "$@"; do rm -rf -- "$id" ".$id"; done
+"""
 _AUDIT = """set -eu; umask 022; mkdir -p "$1"; cd "$1"
 if [ -s audit.jsonl ] && [ -n "$(tail -c 1 audit.jsonl)" ]; then echo >> audit.jsonl; fi
 cat >> audit.jsonl; sync audit.jsonl 2>/dev/null || sync
 """
 _CURRENT = """cd "$1" 2>/dev/null || exit 0
-cat switching 2>/dev/null || echo
+echo "$(cat switching 2>/dev/null)"
 readlink current || exit 0
-cat current/release.json
+cat current/release.json 2>/dev/null || exit 0
 """
 _HISTORY = """cd "$1/releases" 2>/dev/null || exit 0
 for file in */release.json; do [ -f "$file" ] && cat "$file" && printf '\\000'; done
@@ -178,6 +181,11 @@ class ReleaseFolder:
     def activate(self, release_id: str) -> None:
         """Let `current` point to a release."""
         self._script(_ACTIVATE, release_id)
+
+    def drop(self, release_ids: Sequence[str]) -> None:
+        """Remove releases from the host's records."""
+        if release_ids:
+            self._script(_DROP, *release_ids)
 
     def audit(self, event: Mapping[str, object]) -> None:
         """Append one event to audit.jsonl, synced; a torn last line of a crash is closed first."""

@@ -24,8 +24,7 @@ def before(current: Release, releases: Sequence[Release]) -> Release:
     """
     start = current.restores or current.id
     for release in sorted(releases, key=lambda r: r.id, reverse=True):
-        good = release.outcome == "good" and not release.restores
-        if release.id < start and good and release.services != current.services:
+        if release.id < start and release.outcome == "good" and release.services != current.services:
             return release
     raise UsageError(
         f"{current.stack} has no good release before {current.id} to go back to",

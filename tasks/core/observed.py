@@ -23,6 +23,7 @@ class Container:
     exit_code: int
     restarts: int
     started: str
+    created: str = ""
     one_off: bool = False
 
     @property
@@ -53,6 +54,7 @@ def container(inspected: Mapping[str, Any]) -> Container:
         exit_code=state.get("ExitCode", 0),
         restarts=inspected.get("RestartCount", 0),
         started=state.get("StartedAt", ""),
+        created=inspected.get("Created", ""),
         one_off=labels.get("com.docker.compose.oneoff", "False") == "True",
     )
 

@@ -45,7 +45,9 @@ class Release:
         performer: who deployed, `user@machine`.
         previous: the id of the release that was current before, or None.
         services: by name.
-        compose: Compose files and travelling files, path in the checkout -> sha256 of the content.
+        compose: Compose files in order, path in the checkout -> sha256 of the content.
+        files: travelling files, path in the checkout -> sha256 of the content.
+        config: hash of everything else that Compose starts a service with, by service.
         kind: `deploy` or `rollback`.
         outcome: `good` or `failed`.
         reason: why it failed.
@@ -63,6 +65,7 @@ class Release:
     services: dict[str, ReleasedService]
     compose: dict[str, str]
     files: dict[str, str] = field(default_factory=dict)
+    config: dict[str, str] = field(default_factory=dict)
     kind: str = "deploy"
     outcome: Outcome = "good"
     reason: str = ""

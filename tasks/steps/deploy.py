@@ -15,12 +15,12 @@ from datetime import UTC, datetime
 
 from tasks.adapters.host import Reached
 from tasks.adapters.release_folder import OVERRIDE, Current, ReleaseFolder
-from tasks.core import desired
+from tasks.core import desired, retention
 from tasks.core.errors import OnevmError
 from tasks.core.model import Stack
 from tasks.core.plan import Plan
 from tasks.core.release import Outcome, Release
-from tasks.steps import target, verify
+from tasks.steps import hooks, target, verify
 from tasks.steps.candidate import Candidate
 from tasks.steps.execute import Executor
 from tasks.steps.output import Screen
@@ -39,6 +39,7 @@ class Deployment:
         screen: where progress goes.
         login: gives the variables of the registry's login.
         timings: where durations go.
+        keep: how many good releases the host keeps.
         kind: `deploy` or `rollback`.
         restores: the id of the release that a rollback goes back to.
     """
@@ -49,6 +50,7 @@ class Deployment:
     screen: Screen
     login: Callable[[], Mapping[str, str]]
     timings: Timings = field(default_factory=Timings)
+    keep: int = 5
     kind: str = "deploy"
     restores: str = ""
 
@@ -102,6 +104,10 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
     executor.pull(aim.plan, candidate.pins())
     release = _staged(d, candidate, aim, current.release)
     previous_files = current.release.files if current.release else {}
+    with d.timings.phase("hooks"):
+        said = hooks.run(d.folder, "before_deploy", d.stack.hooks.before_deploy, release, {})
+    if said:
+        d.screen.say(f"{d.stack.name}: before_deploy: {said}")
     try:
         _place(d, release.id, candidate.files, previous_files)
         executor.sweep(aim.plan)
@@ -115,7 +121,34 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
     with d.timings.phase("record"):
         _record(d, release, "good", "")
         d.folder.activate(release.id)
+    _afterwards(d, release)
     return Result(release=release, plan=aim.plan, recorded=True)
+
+
+def _afterwards(d: Deployment, release: Release) -> None:
+    """Run the hook and prune; the release stands, so a failure here is only reported."""
+    try:
+        with d.timings.phase("hooks"):
+            said = hooks.run(d.folder, "after_deploy", d.stack.hooks.after_deploy, release, {})
+        if said:
+            d.screen.say(f"{d.stack.name}: after_deploy: {said}")
+    except OnevmError as error:
+        d.screen.warn(f"{error}\n  the release itself is deployed")
+    try:
+        with d.timings.phase("prune"):
+            _prune(d, release)
+    except OnevmError as error:
+        d.screen.warn(f"{d.stack.name}: old releases could not be removed: {error}")
+
+
+def _prune(d: Deployment, release: Release) -> None:
+    releases, _ = d.folder.releases()
+    dropped = retention.superfluous(releases, release.id, d.keep)
+    if dropped:
+        gone = {r.id for r in dropped}
+        kept = [r for r in releases if r.id not in gone]
+        d.host.engine.untag(sorted(retention.unused_images(dropped, kept)))
+        d.folder.drop(sorted(gone))
 
 
 def _executor(d: Deployment, aim: target.Target, compose: tuple[str, ...]) -> Executor:
@@ -146,6 +179,7 @@ def _staged(d: Deployment, candidate: Candidate, aim: target.Target, previous: R
         services={name: candidate.services[name] for name in sorted(candidate.services)},
         compose=candidate.hashes(),
         files=dict(candidate.files),
+        config=dict(sorted(aim.hashes.items())),
         kind=d.kind,
         restores=d.restores,
     )
@@ -182,6 +216,10 @@ def _failed(
     d: Deployment, release: Release, error: OnevmError, previous: Release | None, previous_files: Mapping[str, str]
 ) -> None:
     _record(d, release, "failed", error.what)
+    try:
+        hooks.run(d.folder, "on_failure", d.stack.hooks.on_failure, release, {"ONEVM_FAILURE": error.what})
+    except OnevmError as second:
+        d.screen.warn(str(second))
     if d.stack.on_failure == "keep":
         error.next_step = f"the failed release {release.id} was left as it is (on_failure = keep); {error.next_step}"
         return

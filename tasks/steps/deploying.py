@@ -122,6 +122,7 @@ def _go(
             host=host,
             screen=screen,
             login=lambda: r.login,
+            keep=r.project.configuration.hosts[stack.host].keep_releases,
             kind=kind,
             restores=restores(),
         )

@@ -3,7 +3,9 @@
 With `format=json` standard output is kept for the one document, and everything else goes to standard error.
 """
 
+import io
 import json
+import os
 import sys
 import threading
 import time
@@ -11,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, TextIO
 
 from tasks.core.durations import spoken
 from tasks.steps import variables
@@ -31,6 +33,14 @@ def masked(text: str) -> str:
     for value in _secrets:
         text = text.replace(value, "***")
     return text
+
+
+def _print(text: str, stream: TextIO) -> None:
+    """Write a line; when nobody reads any more (`| head`), go on in silence: a deploy must not die of that."""
+    try:
+        print(masked(text), file=stream, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @dataclass(kw_only=True, slots=True)
@@ -64,7 +74,7 @@ class Screen:
             if self._live is not None:
                 self._live.console.print(masked(text), markup=False, highlight=False, soft_wrap=True)
             else:
-                print(masked(text), file=self._stream, flush=True)
+                _print(text, self._stream)
 
     def say(self, text: str) -> None:
         """Say something once."""
@@ -81,12 +91,11 @@ class Screen:
                 return
             self._said.add(text)
         self.close()
-        sys.stdout.flush()
-        print(f"ERROR: {masked(text)}", file=sys.stderr, flush=True)
+        _print(f"ERROR: {text}", sys.stderr)
 
     def document(self, value: Any) -> None:
         """Print the one JSON document."""
-        print(json.dumps(value, indent=2, sort_keys=True), flush=True)
+        _print(json.dumps(value, indent=2, sort_keys=True), sys.stdout)
 
     def begin(self, key: str, phase: str, note: str = "") -> None:
         """Say that something begins for a service or a stack."""
@@ -113,7 +122,7 @@ class Screen:
             return took
 
     def _stamped(self, key: str, text: str) -> None:
-        print(masked(f"{time.strftime('%H:%M:%S')} {key:<24} {text}"), file=self._stream, flush=True)
+        _print(f"{time.strftime('%H:%M:%S')} {key:<24} {text}", self._stream)
 
     @contextmanager
     def live(self) -> Iterator[None]:
@@ -169,8 +178,12 @@ class Screen:
             table.add_column(column, overflow="fold", header_style="dim")
         for row in rows:
             table.add_row(*(Text(masked(cell), style=_STYLES.get(cell, "")) for cell in row))
-        width = None if self.terminal else 160
-        Console(file=self._stream, width=width, highlight=False).print(table)
+        if self.terminal:
+            Console(file=self._stream, highlight=False).print(table)
+            return
+        text = io.StringIO()
+        Console(file=text, width=160, highlight=False).print(table)
+        _print("\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines()), self._stream)
 
 
 _STYLES: Mapping[str, str] = {

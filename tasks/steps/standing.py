@@ -65,7 +65,7 @@ def of(r: Run, stack: Stack) -> StackStanding:
                 since=c.started if c.state == "running" else "",
                 revision=known.revision if known and known.image == c.image else "",
                 image=c.image,
-                drift=_drift(c, known.image if known else None),
+                drift=_drift(c, known.image if known else None, release.config.get(c.service, "") if release else ""),
             )
         )
     there = {c.service for c in containers}
@@ -96,12 +96,16 @@ def _runs(r: Run, stack: Stack, service: str) -> bool:
     return r.project.compose[stack.name].services[service].replicas > 0
 
 
-def _drift(c: Container, image: str | None) -> str:
+def _drift(c: Container, image: str | None, config: str) -> str:
     if c.is_leftover:
         return "left behind by a deploy that was killed"
     if image is None:
         return "not in the release"
-    return "" if c.image == image else "runs another image than the release's"
+    if c.image != image:
+        return f"runs another image than the release's, since {c.created[:19]}Z"
+    if c.config_hash != config:
+        return f"was made with another configuration than the release's, at {c.created[:19]}Z"
+    return ""
 
 
 def document(s: StackStanding) -> dict[str, Any]:

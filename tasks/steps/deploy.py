@@ -1,6 +1,6 @@
 """Deploying one stack: from a candidate to containers that run it, or back to what ran before.
 
-    look -> plan -> pull -> stage -> switch -> healthy -> verify -> record -> current
+    look -> plan -> stage -> pull -> switch -> healthy -> verify -> record -> current
                                         |
                                         +- a service fails -> previous release -> record as failed
 
@@ -101,11 +101,16 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
     if current.release and candidate.matches(current.release) and not aim.plan and not unfinished:
         return Result(release=current.release, plan=aim.plan, recorded=False)
     executor = _executor(d, aim, candidate.compose)
-    executor.pull(aim.plan, candidate.pins())
     release = _staged(d, candidate, aim, current.release)
     previous_files = current.release.files if current.release else {}
-    with d.timings.phase("hooks"):
-        said = hooks.run(d.folder, "before_deploy", d.stack.hooks.before_deploy, release, {})
+    try:
+        executor.pull(aim.plan, candidate.pins())
+        with d.timings.phase("hooks"):
+            said = hooks.run(d.folder, "before_deploy", d.stack.hooks.before_deploy, release, {})
+    except OnevmError as error:
+        _record(d, release, "failed", error.what)
+        error.next_step = f"nothing that runs was touched; {error.next_step}"
+        raise
     if said:
         d.screen.say(f"{d.stack.name}: before_deploy: {said}")
     try:

@@ -10,6 +10,7 @@ from tasks.adapters.engine import Engine
 from tasks.adapters.release_folder import ReleaseFolder
 from tasks.core.compose import ComposeProject, ComposeService, start_levels
 from tasks.core.durations import seconds
+from tasks.core.errors import OnevmError
 from tasks.core.plan import Plan
 from tasks.steps import wait
 from tasks.steps.output import Screen
@@ -55,7 +56,14 @@ class Executor:
         def one(service: str) -> None:
             key = f"{plan.stack}.{service}"
             self.screen.begin(key, "pulling")
-            self.engine.pull(images[service], env)
+            try:
+                self.engine.pull(images[service], env)
+            except OnevmError as error:
+                raise OnevmError(
+                    f"{key}: its image {images[service]} cannot be pulled",
+                    detail=f"{error.what}\n{error.detail}",
+                    next_step=error.next_step or "see whether its registry has it, and mend `image:` if it is external",
+                ) from None
             self.screen.end(key, "pulled")
 
         with self.timings.phase("pull"), ThreadPoolExecutor(PARALLEL_PULLS) as pool:

@@ -11,7 +11,7 @@ import sqlite3
 import struct
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,7 +26,8 @@ _LARGEST_BYTES = 512 * 1024 * 1024
 _PATIENCE_SECONDS = 1.0
 _CHECK_BYTES = 8
 
-Stamp = tuple[int, int, int, int]
+Row = tuple[object, object]
+"""A stamp with a sha256 behind it, and a checksum of both: bytes, unless the cache is damaged."""
 
 
 class HashCache:
@@ -43,7 +44,7 @@ class HashCache:
         self._guard = threading.Lock()
         self._database: sqlite3.Connection | None = None
         self._usable = True
-        self._pending: dict[bytes, tuple[bytes, bytes]] = {}
+        self._pending: dict[bytes, Row] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -63,9 +64,9 @@ class HashCache:
             return []
         names = [os.fsencode(entry.location) for entry in entries]
         with self._guard:
-            known = self._look_up(names)
+            rows = self._rows(names)
             return [
-                known.get((name, entry.stamp)) or self._read(name, entry.location)
+                _remembered(rows.get(name), name, entry) or self._read(name, entry.location)
                 for name, entry in zip(names, entries, strict=True)
             ]
 
@@ -77,35 +78,27 @@ class HashCache:
                 self._database.close()
                 self._database = None
 
-    def _look_up(self, names: Sequence[bytes]) -> dict[tuple[bytes, Stamp], str]:
-        known: dict[tuple[bytes, Stamp], str] = {}
-        rows = [(name, *self._pending[name]) for name in names if name in self._pending]
-        for name, row, check in (*rows, *self._rows(names)):
-            if check == _check(name, row):
-                size, mtime_ns, ctime_ns, inode, digest = _ROW.unpack(row)
-                known[name, (size, mtime_ns, ctime_ns, inode)] = digest.hex()
-        return known
-
-    def _rows(self, names: Sequence[bytes]) -> Iterator[tuple[bytes, bytes, bytes]]:
+    def _rows(self, names: Sequence[bytes]) -> dict[bytes, Row]:
+        rows: dict[bytes, Row] = {}
         try:
-            database = self._open()
-            if database is None:
-                return
-            for start in range(0, len(names), _BATCH):
-                part = names[start : start + _BATCH]
-                marks = ",".join("?" * len(part))
-                for name, row, check in database.execute(_SELECT + f"({marks})", part):
-                    if isinstance(row, bytes) and len(row) == _ROW.size:
-                        yield name, row, check
+            if database := self._open():
+                for start in range(0, len(names), _BATCH):
+                    part = names[start : start + _BATCH]
+                    marks = ",".join("?" * len(part))
+                    for name, row, check in database.execute(_SELECT + f"({marks})", part):
+                        rows[name] = (row, check)
         except sqlite3.Error as error:
             self._give_up(error)
+        if self._pending:
+            rows |= {name: self._pending[name] for name in names if name in self._pending}
+        return rows
 
     def _read(self, name: bytes, location: str) -> str:
         started_ns = time.time_ns()
         digest, status = sha256_of(location)
         if status and self._usable and not is_fresh(status.st_ctime_ns, started_ns):
-            stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-            row = _ROW.pack(*stamp, bytes.fromhex(digest))
+            stamp = _STAMP.pack(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+            row = stamp + bytes.fromhex(digest)
             self._pending[name] = (row, _check(name, row))
             if len(self._pending) >= _MOST_PENDING:
                 self._write()
@@ -149,8 +142,19 @@ class HashCache:
                     return
 
 
-_ROW = struct.Struct("<QqqQ32s")
+_STAMP = struct.Struct("<QqqQ")
 _SELECT = "SELECT path, row, checksum FROM files WHERE path IN "
+
+
+def _remembered(found: Row | None, name: bytes, entry: Entry) -> str | None:
+    """Return the hash that a row holds for a file, if the row is whole and the file is as it was."""
+    if found is None:
+        return None
+    row, check = found
+    stamp = _STAMP.pack(entry.size, entry.mtime_ns, entry.ctime_ns, entry.inode)
+    if not isinstance(row, bytes) or row[: _STAMP.size] != stamp or check != _check(name, row):
+        return None
+    return row[_STAMP.size :].hex()
 
 
 def _check(name: bytes, row: bytes) -> bytes:

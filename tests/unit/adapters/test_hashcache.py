@@ -42,7 +42,7 @@ def plant(cache: Path, entry: Entry) -> None:
     """Let the cache hold a hash that no reading would give, to tell remembering from reading."""
     with HashCache(cache) as hashes:
         name = os.fsencode(entry.location)
-        row = hashcache._ROW.pack(*entry.stamp, bytes.fromhex(PLANTED))
+        row = hashcache._STAMP.pack(*entry.stamp) + bytes.fromhex(PLANTED)
         hashes._pending[name] = (row, hashcache._check(name, row))
 
 

@@ -92,8 +92,10 @@ def batch() -> Batch:
         OnevmError: nothing could be found out or built at all. A service that failed alone is in its `Image`.
     """
     wanted = selection.current()
-    run.run().alone(f"doit {' '.join(sorted(wanted.verbs))}")
-    result = make(run.run(), build=wanted.build, push=wanted.push)
+    r = run.run()
+    r.reach_early(r.project.stacks[name] for name in wanted.scopes.get("deploy", {}))
+    r.alone(f"doit {' '.join(sorted(wanted.verbs))}")
+    result = make(r, build=wanted.build, push=wanted.push)
     if "deploy" not in wanted.verbs:
         _report(result)
     return result

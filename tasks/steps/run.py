@@ -2,7 +2,8 @@
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -16,7 +17,7 @@ from tasks.adapters.transport import Local
 from tasks.core import config
 from tasks.core.contents import ContentHashes
 from tasks.core.errors import ConfigurationError, OnevmError
-from tasks.core.model import Stack
+from tasks.core.model import Host, Stack
 from tasks.core.secret import Secret
 from tasks.steps import output, variables
 from tasks.steps.inputs import Sources
@@ -38,11 +39,13 @@ class Run:
         self._closing = ExitStack()
         self._guard = threading.RLock()
         self._sources: dict[str, Sources] = {}
-        self._hosts: dict[str, Reached] = {}
+        self._hosts: dict[str, Future[Reached]] = {}
+        self._pool = ThreadPoolExecutor(4, "reaching")
         self._alone = False
 
     def close(self) -> None:
         """Give everything back: connections, the private Docker configuration."""
+        self._pool.shutdown()
         self._closing.close()
 
     def alone(self, doing: str) -> None:
@@ -132,11 +135,25 @@ class Run:
         Raises:
             OnevmError: it cannot be reached.
         """
+        return self._reaching(stack).result()
+
+    def reach_early(self, stacks: Iterable[Stack]) -> None:
+        """Begin to reach the hosts of stacks that will be needed, while something else is done."""
+        for stack in stacks:
+            self._reaching(stack)
+
+    def _reaching(self, stack: Stack) -> Future[Reached]:
         host = self.project.configuration.hosts[stack.host]
         with self._guard:
             if host.name not in self._hosts:
-                self._hosts[host.name] = self._closing.enter_context(reached(host))
+                self._hosts[host.name] = self._pool.submit(self._reach, host)
             return self._hosts[host.name]
+
+    def _reach(self, host: Host) -> Reached:
+        context = reached(host)
+        found = context.__enter__()
+        self._closing.push(context)
+        return found
 
     def folder(self, stack: Stack) -> ReleaseFolder:
         """Return a stack's folder on its host."""

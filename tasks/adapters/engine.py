@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tasks.adapters import engine_socket, refusals
-from tasks.adapters.process import CommandFailed, Completed, lines, run
+from tasks.adapters.process import GRACE_SECONDS, CommandFailed, Completed, lines, run
 from tasks.core.errors import OnevmError, ToolError
 from tasks.core.images import CONTENT_KEY_LABEL
 from tasks.core.observed import Container, Observed, container
@@ -161,14 +161,20 @@ class Engine:
         args = ["docker", *where, "events", "--format", "{{.Action}}", "--filter", "type=container"]
         args += ["--filter", f"label={PROJECT_LABEL}={project}"]
         args += [part for e in ("start", "die", "health_status", "destroy") for part in ("--filter", f"event={e}")]
-        with lines(args, timeout=PULL_SECONDS) as (stream, _):
+        with lines(args, timeout=PULL_SECONDS) as (stream, child):
 
             def read() -> None:
                 for _ in stream:
                     notice()
 
-            threading.Thread(target=read, daemon=True).start()
-            yield
+            reading = threading.Thread(target=read, daemon=True)
+            reading.start()
+            try:
+                yield
+            finally:
+                # A pipe must not be closed while somebody reads it.
+                child.terminate()
+                reading.join(GRACE_SECONDS)
 
 
 def explained(failed: CommandFailed) -> OnevmError:

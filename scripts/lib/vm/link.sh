@@ -43,8 +43,9 @@ link_up() {
     write_ssh_config
 }
 
+# link_down: where the VM has just died the kernel is removing it at this moment.
 link_down() {
-    if link_is_ours; then ip link delete "$(link_name)"; fi
+    if link_is_ours; then ip link delete "$(link_name)" 2>/dev/null || ! link_is_ours; fi
 }
 
 # registry_port: prints the port of a registry on this machine's loopback; 1 if it is elsewhere.

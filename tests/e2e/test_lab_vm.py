@@ -130,6 +130,14 @@ def test_nothing_is_there_that_was_not_brought(vm: Vm) -> None:
     assert vm.ssh("getent passwd deploy").stdout != call("getent", "passwd", "deploy", check=False).stdout
 
 
+def test_what_it_writes_over_the_machines_files_stays_its_own(vm: Vm) -> None:
+    path = f"/usr/local/bin/{uuid.uuid4().hex}"
+    vm.inside("ln", "-s", "/bin/true", path)
+    vm.run(path)
+    assert vm.here(path).is_symlink()
+    assert not Path(path).is_symlink()
+
+
 def test_a_cut_stops_everything_and_healing_mends_it(vm: Vm) -> None:
     gateway = vm.address.rsplit(".", 1)[0] + ".1"
     port = int(REGISTRY.rsplit(":", 1)[1])

@@ -56,7 +56,7 @@ class Vm:
         return {"ONEVM_SSH_CONFIG": str(self.ssh_config)}
 
     def here(self, path: str) -> Path:
-        """Return where this machine finds a file of the VM that is below one of its own folders."""
+        """Return where this machine finds a file that the VM has written."""
         return self.state / "disk" / path.lstrip("/")
 
     def pid(self) -> int:

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What a VM has of its own on disk: keys, users, and the folders that `init` mounts over the machine's.
+# A VM's disk: its keys, users and folders. `init` adds the machine's programs to it.
 
 # disk_up STORE: makes the disk, once per VM; STORE is the engine's image store, own or containerd.
 disk_up() {

@@ -23,7 +23,6 @@ power_on() {
     mount_cgroups
     choose_link
     say "$NAME" "starting (state and logs: $VM)"
-    mkdir -p /var/lib/docker
     : >"$DISK/var/log/sshd.log"
     python=$(python3 -c 'import sys; print(sys.executable)')
     start_recorded "vm/$NAME/start" "$VM/init.log" env -i PATH="$PATH" HOME=/root LANG=C.UTF-8 \

@@ -12,9 +12,11 @@ from typing import Any
 from doit.tools import config_changed
 
 from tasks.steps import bake, run
+from tasks.steps.freshness import AsFreshAs
 from tasks.steps.naming import Task, broken, tree
 from tasks.steps.outcome import action
 from tasks.steps.project import project
+from tasks.steps.reach import reach
 from tasks.steps.tracking import tracked
 
 DOC = "build the images of stale services, in one bake"
@@ -44,11 +46,18 @@ def task_build() -> Iterator[Task]:
         return
     inputs = tracked(found.built(), found.cache)
 
-    def fresh_when(names: list[str]) -> Task:
-        files = sorted({file for name in names for file in inputs[name].files})
-        return {"file_dep": files, "uptodate": [config_changed("\n".join(inputs[name].shape for name in names))]}
+    def standing_for(names: list[str]) -> Task:
+        if not reach().shown:
+            return {"uptodate": [True]}
+        alone = inputs.get(names[0].partition(":")[2]) if len(names) == 1 else None
+        return {"file_dep": alone.files if alone else (), "uptodate": [AsFreshAs(names)]}
 
-    services = {name: {"actions": [(build, [name])], **fresh_when([name])} for name in found.built()}
-    for task in services.values():
-        task["uptodate"].append(is_there)
-    yield from tree("build", DOC, services, fresh_when=fresh_when)
+    services = {
+        name: {
+            "actions": [(build, [name])],
+            "file_dep": seen.files,
+            "uptodate": [*([config_changed(seen.shape)] if seen.shape else ()), is_there],
+        }
+        for name, seen in inputs.items()
+    }
+    yield from tree("build", DOC, services, standing_for=standing_for)

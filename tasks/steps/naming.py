@@ -6,6 +6,7 @@ from typing import Any
 from tasks.core.errors import OnevmError, UsageError
 from tasks.steps import project as project_module
 from tasks.steps.outcome import action
+from tasks.steps.reach import reach
 
 Task = dict[str, Any]
 
@@ -14,10 +15,11 @@ _PLAIN: Task = {"io": {"capture": False}}
 
 
 def short_names(names: Iterable[str], stacks: Iterable[str]) -> dict[str, list[str]]:
-    """Return by short name the services `<stack>.<service>` it may mean; a stack's own name comes first."""
-    taken = set(stacks)
+    """Return by short name the services `<stack>.<service>` it may mean; stacks and full names come first."""
+    full = list(names)
+    taken = {*stacks, *full}
     found: dict[str, list[str]] = {}
-    for name in names:
+    for name in full:
         service = name.partition(".")[2]
         if service not in taken:
             found.setdefault(service, []).append(name)
@@ -30,42 +32,50 @@ def tree(
     services: Mapping[str, Task],
     *,
     stacks: Mapping[str, Task] | None = None,
-    fresh_when: Callable[[list[str]], Task] | None = None,
+    standing_for: Callable[[list[str]], Task] | None = None,
 ) -> Iterator[Task]:
-    """Yield the tasks of a verb: services, stacks, short names.
+    """Yield the tasks of a verb: services, stacks, short names. What the command line cannot reach is left out.
 
     Args:
         verb: the verb.
         doc: the line that `doit list` shows.
         services: by `<stack>.<service>`, what its task does.
         stacks: by stack, what its task does; None where a stack is no more than its services.
-        fresh_when: what makes a task that only stands for others, given their names, as fresh as they are; without
+        standing_for: what makes a task that only stands for others, given their names, as fresh as they are; without
             it `doit list --status` shows such a task as stale for ever.
     """
 
-    def standing_for(full: list[str]) -> Task:
-        return fresh_when(full) if fresh_when else {}
+    def same_as(full: list[str]) -> Task:
+        return standing_for([f"{verb}:{name}" for name in full]) if standing_for else {}
 
-    yield {"name": None, "doc": doc, "actions": None, **standing_for(list(services))}
-    names = list(project_module.project().stacks)
-    for name, task in services.items():
+    reached = reach()
+    shorts = short_names(services, project_module.project().stacks)
+    wanted = [name for name in services if reached.service(name)] if reached.verb(verb) else []
+    yield {"name": None, "doc": doc, "actions": None, **same_as(wanted)}
+    yield from _ambiguous_names(verb, shorts)
+    if not reached.verb(verb):
+        return
+    for name in wanted:
         stack, _, service = name.partition(".")
-        yield {"name": name, "meta": {"verb": verb, "stack": stack, "service": service}, **_PLAIN, **task}
-    for stack in names:
+        yield {"name": name, "meta": {"verb": verb, "stack": stack, "service": service}, **_PLAIN, **services[name]}
+    for stack in filter(reached.stack, project_module.project().stacks):
         own = (stacks or {}).get(stack)
         if own is not None:
             yield {"name": stack, "meta": {"verb": verb, "stack": stack}, **_PLAIN, **own}
         else:
-            own_services = [name for name in services if name.partition(".")[0] == stack]
-            below = [f"{verb}:{name}" for name in own_services]
-            yield {"name": stack, "actions": None, "task_dep": below, **standing_for(own_services)}
-    for short, full in short_names(services, names).items():
-        if len(full) == 1:
+            below = [name for name in wanted if name.partition(".")[0] == stack]
+            yield {"name": stack, "actions": None, "task_dep": [f"{verb}:{name}" for name in below], **same_as(below)}
+    for short, full in shorts.items():
+        if len(full) == 1 and reached.alias(f"{verb}:{short}"):
             stack, _, service = full[0].partition(".")
             meta = {"verb": verb, "stack": stack, "service": service, "alias": True}
             below = [f"{verb}:{full[0]}"]
-            yield {"name": short, "actions": None, "task_dep": below, "meta": meta, **standing_for(full)}
-        else:
+            yield {"name": short, "actions": None, "task_dep": below, "meta": meta, **same_as(full)}
+
+
+def _ambiguous_names(verb: str, shorts: Mapping[str, list[str]]) -> Iterator[Task]:
+    for short, full in shorts.items():
+        if len(full) > 1:
             yield {
                 "basename": f"{verb}:{short}",
                 "doc": f"ambiguous: {', '.join(f'{verb}:{name}' for name in full)}",

@@ -1,7 +1,8 @@
 """What doit tracks of each built service, so that it knows which are stale.
 
-Up to `MOST_FILES` files in all, every input is a `file_dep` of its own and `doit info` names the changed one.
-Beyond that such lists alone take seconds, and one fingerprint file per service stands for them.
+With few files every input is a `file_dep` of its own, and `doit info` names the changed one. Where a stack has
+many, such lists alone take seconds, and one fingerprint file per service stands for them. Which of the two it is
+hangs on a service's own files and on how many services there are, so that it is the same for each command.
 """
 
 import hashlib
@@ -12,62 +13,85 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.core.build import BuildDefinition
-from tasks.core.context import Entry, list_context, list_input
-from tasks.core.inputs import places, signature
+from tasks.core.context import Entry, list_context, list_input, walk
+from tasks.core.inputs import Place, places, signature
 from tasks.core.keys import recipe
-from tasks.steps.project import words
+from tasks.steps.reach import reach
 
 MOST_FILES = 5000
-_READING = ("build", "push", "deploy")
-_DOIT_COMMANDS = {"info", "forget", "reset-dep", "run", "clean", "ignore"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tracked:
-    """What doit compares for one service: files by content, and everything else as one text."""
+    """What doit compares for one service: files by content, and everything else as one text, if there is more."""
 
     files: tuple[str, ...]
     shape: str
 
 
 def tracked(definitions: Mapping[str, BuildDefinition], cache: Path) -> dict[str, Tracked]:
-    """Return what doit shall track for each service by name.
+    """Return what doit shall track for each service by name; nothing where the command line cannot reach it.
 
     Args:
         definitions: the built services.
         cache: where fingerprint files are kept.
     """
-    if not _needed(words()):
-        return {name: Tracked(files=(), shape="") for name in definitions}
-    found: dict[str, Tracked] = {}
+    found = dict.fromkeys(definitions, Tracked(files=(), shape=""))
+    reached = reach()
+    if not reached.status:
+        return found
+    wanted = [name for name in definitions if reached.service(name)]
+    most = MOST_FILES // len(definitions) if definitions else 0
+    folder = cache / "inputs"
+    folder.mkdir(exist_ok=True)
+    shown = Shown()
+    own: dict[str, Tracked] = {}
+
+    def with_bases(name: str) -> Tracked:
+        if name not in own:
+            own[name] = _own(definitions[name], most, folder, shown)
+        bases = [f"{definitions[name].stack}.{base}" for base in definitions[name].bases]
+        return _joined([own[name], *map(with_bases, bases)]) if bases else own[name]
+
+    return found | {name: with_bases(name) for name in wanted}
+
+
+class Shown:
+    """Paths as doit shows them: relative to the folder it runs in, if they are below it."""
+
+    def __init__(self) -> None:
+        self._here = os.getcwd() + os.sep  # noqa: PTH109 (a string is needed)
+
+    def __call__(self, path: str) -> str:
+        """Return a path as doit shall have it."""
+        return path.removeprefix(self._here)
+
+
+def _own(definition: BuildDefinition, most: int, folder: Path, shown: Shown) -> Tracked:
+    found = list(places(definition))
+    if _has_more(found, most):
+        return Tracked(files=(shown(_fingerprint(definition, folder)),), shape="")
+    entries = [entry for place in found for entry in _entries(place)]
+    files = {shown(entry.location) for entry in entries if entry.kind == "file"}
+    return Tracked(files=tuple(sorted(files)), shape=_shape(definition, entries))
+
+
+def _has_more(found: Iterable[Place], most: int) -> bool:
+    """Whether there is more than so much in some places; reads no further than that."""
     count = 0
-    for name, definition in definitions.items():
-        entries = [entry for place in places(definition) for entry in _entries(place.root, place.rules)]
-        count += len(entries)
-        if count > MOST_FILES:
-            return _fingerprints(definitions, cache)
-        found[name] = Tracked(
-            files=tuple(sorted({_shown(entry.location) for entry in entries if entry.kind == "file"})),
-            shape=_shape(definition, entries),
-        )
-    return {name: _with_bases(name, found, definitions) for name in found}
+    for place in found:
+        if place.rules is None:
+            count += len(_entries(place))
+            continue
+        for _, batch in walk(place.root, place.rules):
+            count += len(batch)
+            if count > most:
+                return True
+    return count > most
 
 
-def _needed(words_: tuple[str, ...]) -> bool:
-    """Whether this command line can reach a build task; when in doubt it can."""
-    if not words_:
-        return False
-    if words_[0] == "list":
-        import sys
-
-        return any(arg in {"-s", "--status"} or (arg[:1] == "-" and arg[1:2] != "-" and "s" in arg) for arg in sys.argv)
-    return words_[0] in _DOIT_COMMANDS or any(word.partition(":")[0] in _READING for word in words_)
-
-
-def _entries(root: str, rules: object) -> Iterable[Entry]:
-    from tasks.core.ignore import IgnoreRules
-
-    return list_context(root, rules) if isinstance(rules, IgnoreRules) else list_input(root)
+def _entries(place: Place) -> list[Entry]:
+    return list_input(place.root) if place.rules is None else list_context(place.root, place.rules)
 
 
 def _shape(definition: BuildDefinition, entries: Iterable[Entry]) -> str:
@@ -79,35 +103,26 @@ def _shape(definition: BuildDefinition, entries: Iterable[Entry]) -> str:
     return digest.hexdigest()
 
 
-def _with_bases(name: str, found: Mapping[str, Tracked], definitions: Mapping[str, BuildDefinition]) -> Tracked:
+def _joined(all_of: list[Tracked]) -> Tracked:
     """Return a service's own files and those of the services it starts from."""
-    own = found[name]
-    bases = [f"{definitions[name].stack}.{base}" for base in definitions[name].bases]
-    all_of = [own, *(_with_bases(base, found, definitions) for base in bases)]
-    if len(all_of) == 1:
-        return own
     files = sorted({file for tracked_ in all_of for file in tracked_.files})
-    shape = hashlib.sha256("\0".join(t.shape for t in all_of).encode()).hexdigest()
-    return Tracked(files=tuple(files), shape=shape)
+    shapes = "\0".join(t.shape for t in all_of)
+    return Tracked(files=tuple(files), shape=hashlib.sha256(shapes.encode()).hexdigest())
 
 
-def _fingerprints(definitions: Mapping[str, BuildDefinition], cache: Path) -> dict[str, Tracked]:
-    folder = cache / "inputs"
-    folder.mkdir(exist_ok=True)
-    found = {}
-    for name, definition in definitions.items():
-        seen = signature(definition)
-        text = f"{seen.digest} {recipe(definition)}"
-        if not seen.settled:
-            # A write in the same tick could leave the same times: this one must never compare as equal.
-            text += f" {time.time_ns()}"
-        file = folder / name
-        if not file.is_file() or file.read_text() != text:
-            file.write_text(text)
-        found[name] = Tracked(files=(_shown(str(file)),), shape="fingerprint")
-    return {name: _with_bases(name, found, definitions) for name in found}
-
-
-def _shown(path: str) -> str:
-    below = os.path.relpath(path)
-    return path if below.startswith("..") else below
+def _fingerprint(definition: BuildDefinition, folder: Path) -> str:
+    """Return the file that stands for a service's inputs; it is written only when they changed."""
+    seen = signature(definition)
+    text = f"{seen.digest} {recipe(definition)}"
+    if not seen.settled:
+        # A write in the same tick could leave the same times: this one must never compare as equal.
+        text += f" {time.time_ns()}"
+    file = f"{folder}/{definition.name}"
+    try:
+        with open(file, encoding="ascii") as before:  # noqa: PTH123 (Path is slow here)
+            if before.read() == text:
+                return file
+    except (OSError, ValueError):
+        pass
+    Path(file).write_text(text, encoding="ascii")
+    return file

@@ -316,9 +316,13 @@ class Shop:
 
     # What is there
 
+    def engine(self, *args: str) -> str:
+        """Ask the engine of the stack's host."""
+        return docker(*args)
+
     def containers(self) -> list[Container]:
         """Return all containers of the stack, stopped and left-over ones included."""
-        ids = docker("ps", "--all", "--quiet", "--filter", f"label={_PROJECT}={self.name}").split()
+        ids = self.engine("ps", "--all", "--quiet", "--filter", f"label={_PROJECT}={self.name}").split()
         if not ids:
             return []
         return [
@@ -332,7 +336,7 @@ class Shop:
                 if entry["State"]["Status"] == "running"
                 else entry["State"]["Status"],
             )
-            for entry in json.loads(docker("inspect", *ids))
+            for entry in json.loads(self.engine("inspect", *ids))
         ]
 
     def running(self) -> dict[str, Container]:
@@ -344,7 +348,7 @@ class Shop:
 
     def inside(self, service: str, *command: str) -> str:
         """Run a command in a service's container."""
-        return docker("exec", self.running()[service].id, *command)
+        return self.engine("exec", self.running()[service].id, *command)
 
     def version(self, service: str) -> str:
         """Return what a service serves as its version."""
@@ -418,11 +422,11 @@ class Shop:
                 running.process.wait()
         until(lambda: not self.processes(), f"no process of {self.name} is left", 120)
         label = f"label={_PROJECT}={self.name}"
-        if ids := docker("ps", "--all", "--quiet", "--filter", label).split():
-            docker("rm", "--force", "--volumes", *ids)
+        if ids := self.engine("ps", "--all", "--quiet", "--filter", label).split():
+            self.engine("rm", "--force", "--volumes", *ids)
         for kind in ("network", "volume"):
-            if names := docker(kind, "ls", "--quiet", "--filter", label).split():
-                docker(kind, "rm", *names)
+            if names := self.engine(kind, "ls", "--quiet", "--filter", label).split():
+                self.engine(kind, "rm", *names)
         images = f"reference={self.registry}/{self.name}/*"
         form = "{{.Repository}}:{{.Tag}} {{.Repository}}@{{.Digest}}"
         listed = docker("image", "ls", "--digests", "--format", form, "--filter", images).split()

@@ -84,10 +84,11 @@ class Sources:
             return
         there = {entry.location for source in inputs.sources for entry in source.entries}
         for path in differing:
-            if str(path) in there or (not os.path.lexists(path) and self._was_read(inputs.definition, path)):
+            if str(path) in there or (not os.path.lexists(path) and self.was_read(inputs.definition, path)):
                 yield os.path.relpath(path, self.checkout.top)
 
-    def _was_read(self, definition: BuildDefinition, path: Path) -> bool:
+    def was_read(self, definition: BuildDefinition, path: Path) -> bool:
+        """Whether a file that is gone was an input, as far as today's ignore rules tell."""
         for place in places(definition):
             if str(path) == place.root:
                 return True

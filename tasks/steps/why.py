@@ -1,6 +1,7 @@
 """Why a service is stale: `git diff` explains, the content key decides."""
 
 import os
+from collections.abc import Iterator
 
 from tasks.core.release import ReleasedService
 from tasks.steps.inputs import Keyed, Sources
@@ -26,11 +27,19 @@ def stale(sources: Sources, keyed: Keyed, released: ReleasedService | None) -> s
     if not base or not checkout.has(base):
         known = f"commit {base[:7]}, from which it runs, is not in this clone" if base else "from an unknown commit"
         return _listed(changed) or f"changed files unknown: {known}"
-    there = {entry.location for source in keyed.inputs.sources for entry in source.entries}
+    read = list(_with_bases(sources, keyed))
+    there = {entry.location for one in read for source in one.inputs.sources for entry in source.entries}
     for path in checkout.changed_between(base, "HEAD"):
-        if str(path) in there or not os.path.lexists(path):
+        gone = not os.path.lexists(path) and any(sources.was_read(one.definition, path) for one in read)
+        if gone or str(path) in there:
             changed.add(os.path.relpath(path, checkout.top))
     return _listed(changed) or "its build definition changed"
+
+
+def _with_bases(sources: Sources, keyed: Keyed) -> Iterator[Keyed]:
+    yield keyed
+    for base in keyed.definition.bases:
+        yield from _with_bases(sources, sources.keyed(base))
 
 
 def _listed(paths: set[str]) -> str:

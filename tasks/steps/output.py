@@ -20,6 +20,7 @@ from tasks.steps import variables
 
 _secrets: set[str] = set()
 _SHORTEST_SECRET = 4
+_ENDLESS = 10_000
 
 
 def hide(value: str) -> None:
@@ -30,7 +31,8 @@ def hide(value: str) -> None:
 
 def masked(text: str) -> str:
     """Return a text with every hidden value as `***`."""
-    for value in _secrets:
+    # The longest first: one secret may be the beginning of another.
+    for value in sorted(_secrets, key=len, reverse=True):
         text = text.replace(value, "***")
     return text
 
@@ -173,16 +175,18 @@ class Screen:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
+        table = Table(box=None, pad_edge=False)
         for column in columns:
             table.add_column(column, overflow="fold", header_style="dim")
         for row in rows:
             table.add_row(*(Text(masked(cell), style=_STYLES.get(cell, "")) for cell in row))
+        # A table's own title is folded to the table's width.
+        parts = [Text(masked(title), style="bold"), table] if title else [table]
         if self.terminal:
-            Console(file=self._stream, highlight=False).print(table)
+            Console(file=self._stream, highlight=False).print(*parts, sep="\n")
             return
         text = io.StringIO()
-        Console(file=text, width=160, highlight=False).print(table)
+        Console(file=text, width=_ENDLESS, highlight=False).print(*parts, sep="\n")
         _print("\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines()), self._stream)
 
 

@@ -231,7 +231,7 @@ def _failed(
     if previous is None:
         error.next_step = f"there is no release to go back to; {error.next_step}"
         return
-    d.screen.say(f"{d.stack.name}: {error.what}; going back to release {previous.id}")
+    d.screen.say(f"{error.what}; {d.stack.name} goes back to release {previous.id}")
     try:
         with d.timings.phase("back"):
             _place(d, previous.id, previous_files, release.files)

@@ -30,7 +30,7 @@ def candidate(r: Run, stack: Stack, images: Mapping[str, Image], previous: Relea
         entries = ", ".join(f'"{text.rpartition(" ")[2]}"' for text in stray)
         raise OnevmError(
             f"stack {stack.name}: {'; '.join(stray)}, which does not travel with the release",
-            next_step=f"add it in services.toml: stacks.{stack.name}.files = [{entries}]",
+            next_step=f"configuration: add {entries} to stacks.{stack.name}.files in services.toml; data: use a volume",
         )
     sources = r.sources(stack)
     contents, files = read_files(stack)

@@ -320,11 +320,23 @@ class Shop:
         """Ask the engine of the stack's host."""
         return docker(*args)
 
+    def _ids(self) -> list[str]:
+        return self.engine("ps", "--all", "--quiet", "--filter", f"label={_PROJECT}={self.name}").split()
+
+    def _inspected(self) -> list[dict[str, Any]]:
+        while ids := self._ids():
+            try:
+                found: list[dict[str, Any]] = json.loads(self.engine("inspect", *ids))
+            except AssertionError:
+                # One that vanished between the two questions is an error of the second.
+                if ids == self._ids():
+                    raise
+            else:
+                return found
+        return []
+
     def containers(self) -> list[Container]:
         """Return all containers of the stack, stopped and left-over ones included."""
-        ids = self.engine("ps", "--all", "--quiet", "--filter", f"label={_PROJECT}={self.name}").split()
-        if not ids:
-            return []
         return [
             Container(
                 id=entry["Id"],
@@ -336,7 +348,7 @@ class Shop:
                 if entry["State"]["Status"] == "running"
                 else entry["State"]["Status"],
             )
-            for entry in json.loads(self.engine("inspect", *ids))
+            for entry in self._inspected()
         ]
 
     def running(self) -> dict[str, Container]:

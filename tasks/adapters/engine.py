@@ -30,10 +30,12 @@ class Engine:
 
     Args:
         socket: `unix:///…` of the engine; None for the one that the environment names.
+        explain: gets what went wrong on the way to it, and says it better, for example that the way is broken.
     """
 
-    def __init__(self, socket: str | None = None) -> None:
+    def __init__(self, socket: str | None = None, explain: Callable[[OnevmError], OnevmError] = lambda e: e) -> None:
         self.socket = socket
+        self._explain = explain
         where = socket or engine_socket.here()
         self._socket = where if where.startswith("unix://") else ""
 
@@ -48,7 +50,13 @@ class Engine:
         try:
             return run(["docker", *where, *args], timeout=timeout, env=env, check=check)
         except CommandFailed as failed:
-            raise explained(failed) from None
+            raise self._explain(explained(failed)) from None
+
+    def _get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
+        try:
+            return engine_socket.get(self._socket, path, query, timeout=READ_SECONDS)
+        except ToolError as error:
+            raise self._explain(error) from None
 
     def version(self) -> str:
         """Return the engine's version as it says it.
@@ -57,7 +65,7 @@ class Engine:
             ToolError: no engine answers, or its socket may not be opened.
         """
         if self._socket:
-            return str(engine_socket.get(self._socket, "/version", timeout=READ_SECONDS)["Version"])
+            return str(self._get("/version")["Version"])
         return self._docker("version", "--format", "{{.Server.Version}}").stdout.strip()
 
     def containers(self, project: str) -> tuple[Container, ...]:
@@ -65,7 +73,7 @@ class Engine:
         label = f"{PROJECT_LABEL}={project}"
         if self._socket:
             query = {"all": "true", "filters": {"label": [label]}}
-            listed = engine_socket.get(self._socket, "/containers/json", query, timeout=READ_SECONDS)
+            listed = self._get("/containers/json", query)
             ids = [entry["Id"] for entry in listed or ()]
         else:
             ids = self._docker("ps", "-a", "-q", "--no-trunc", "--filter", f"label={label}").stdout.split()
@@ -74,7 +82,7 @@ class Engine:
     def inspect(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         """Return what `docker inspect` says of containers; those that vanished meanwhile are left out."""
         if self._socket:
-            found = (engine_socket.get(self._socket, f"/containers/{i}/json", timeout=READ_SECONDS) for i in ids)
+            found = (self._get(f"/containers/{i}/json") for i in ids)
             return [entry for entry in found if entry is not None]
         if not ids:
             return []
@@ -87,9 +95,7 @@ class Engine:
 
     def _image(self, reference: str) -> Mapping[str, Any] | None:
         if self._socket:
-            found: Mapping[str, Any] | None = engine_socket.get(
-                self._socket, f"/images/{quote(reference)}/json", timeout=READ_SECONDS
-            )
+            found: Mapping[str, Any] | None = self._get(f"/images/{quote(reference)}/json")
             return found
         done = self._docker("image", "inspect", reference, check=False)
         if done.returncode and "no such image" not in done.stderr.lower():
@@ -109,7 +115,7 @@ class Engine:
         """Return the content keys of all images that Onevm built and the engine still has."""
         if self._socket:
             query = {"filters": {"label": [CONTENT_KEY_LABEL]}}
-            listed = engine_socket.get(self._socket, "/images/json", query, timeout=READ_SECONDS) or ()
+            listed = self._get("/images/json", query) or ()
             tags = [name.rpartition(":")[2] for entry in listed for name in entry.get("RepoTags") or ()]
         else:
             where = f"label={CONTENT_KEY_LABEL}"

@@ -121,7 +121,8 @@ def reached(host: Host) -> Iterator[Reached]:
         yield LocalHost(host.name)
         return
     with ssh.connected(host.name, host.address) as connection:
-        yield RemoteHost(connection, Engine(socket=f"unix://{_engine_socket(connection, host)}"))
+        engine = Engine(socket=f"unix://{_engine_socket(connection, host)}", explain=connection.explain)
+        yield RemoteHost(connection, engine)
 
 
 def _engine_socket(connection: ssh.Ssh, host: Host) -> str:

@@ -20,6 +20,7 @@ from tasks.core.secret import Secret
 
 CONNECT_SECONDS = 15
 CONTROL_SECONDS = 10
+NOTICE_SECONDS = 1.0  # a socket of a connection that breaks is closed a moment before its process ends
 MOST_SESSIONS = 8  # a default sshd allows 10 per connection
 # Dead peers are noticed within about 15 s on both of our ends.
 _OPTIONS = (
@@ -105,6 +106,13 @@ class Ssh:
     def start(self, args: Sequence[str]) -> Child:
         """Start a command on the VM whose life is bound to its standard input; the caller finishes it."""
         return start(self._command(self.destination, "--", shlex.join(args)), stdin=True)
+
+    def explain(self, error: OnevmError) -> OnevmError:
+        """Return what an error on a forwarded socket means: that the connection is lost, or what it says."""
+        if ended(self._master, NOTICE_SECONDS):
+            return lost(self.name, self.destination, error.detail)
+        error.what = f"host {self.name}: {error.what}"
+        return error
 
     def forward(self, remote: str) -> str:
         """Make a socket of the VM reachable here.

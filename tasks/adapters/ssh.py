@@ -20,6 +20,7 @@ from tasks.core.secret import Secret
 
 CONNECT_SECONDS = 15
 CONTROL_SECONDS = 10
+LONGEST_TEMPORARY = 64
 NOTICE_SECONDS = 1.0  # a socket of a connection that breaks is closed a moment before its process ends
 MOST_SESSIONS = 8  # a default sshd allows 10 per connection
 # Dead peers are noticed within about 15 s on both of our ends.
@@ -63,7 +64,9 @@ class Ssh:
         self.held: tuple[str, str] | None = None
 
     def _command(self, *args: str) -> list[str]:
-        return ["ssh", *_config_flags(), "-S", str(self._folder / "c"), *_OPTIONS, *args]
+        # Without its master ssh would quietly make a connection of its own, and another for every command.
+        only = ["-o", "ProxyCommand=exit 255"]
+        return ["ssh", *_config_flags(), "-S", str(self._folder / "c"), *only, *_OPTIONS, *args]
 
     def run(
         self,
@@ -146,7 +149,9 @@ def connected(name: str, destination: str) -> Iterator[Ssh]:
     Raises:
         OnevmError: it cannot be reached, its key is unknown, or the login is refused; with the line to run.
     """
-    folder = Path(tempfile.mkdtemp(prefix="onevm-ssh-"))
+    # The path of a Unix socket holds about 100 bytes (unix(7)), of which ssh takes 38 below the folder for these.
+    short = len(tempfile.gettempdir()) <= LONGEST_TEMPORARY
+    folder = Path(tempfile.mkdtemp(prefix="onevm-ssh-", dir=None if short else "/tmp"))  # noqa: S108
     try:
         command = ["ssh", *_config_flags(), "-M", "-N", "-S", str(folder / "c"), *_OPTIONS]
         command += ["-o", "ControlPersist=no", "-o", "ExitOnForwardFailure=no", destination]

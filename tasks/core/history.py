@@ -48,7 +48,8 @@ def named(stack: str, text: str, releases: Sequence[Release]) -> Release | None:
         if release.id == text:
             return release
     if len(text) < SHORTEST_SHA:
-        raise UsageError(f"sha={text} is too short", next_step=f"give at least {SHORTEST_SHA} digits")
+        step = f"give at least {SHORTEST_SHA} digits; known releases: {candidates(releases)}"
+        raise UsageError(f"sha={text} is too short", next_step=step)
     matching = [r for r in newest if r.sha.startswith(text.lower())]
     commits = list(dict.fromkeys(r.sha for r in matching))
     if len(commits) > 1:

@@ -121,6 +121,9 @@ def start(
     if survive is None:
         with _guard:
             _running.add(child)
+        if _stopping.is_set():
+            # `stop_all` came between its start and its entry.
+            _kill(child, signal.SIGTERM)
     return child
 
 

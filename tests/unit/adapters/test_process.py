@@ -235,13 +235,13 @@ def test_an_interrupt_ends_a_command_unless_it_must_be_finished(tmp_path: Path, 
 
 def test_stopping_ends_every_child_and_starts_no_other(tmp_path: Path) -> None:
     code = f"""
-import threading
+import os, threading
 from tasks.adapters import process
 def one(number):
     try:
         process.run(["sh", "-c", f"echo $$ > {tmp_path}/{{number}}; exec sleep 1000"], timeout=1000)
     except process.CommandFailed as failed:
-        print(failed.returncode, flush=True)
+        os.write(1, f"{{failed.returncode}}\\n".encode())
 threads = [threading.Thread(target=one, args=[n]) for n in range(3)]
 [thread.start() for thread in threads]
 input()

@@ -1,7 +1,7 @@
 """A release survives being written and read, and nothing else passes for one."""
 
 import json
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 
 import pytest
 from hypothesis import given
@@ -50,7 +50,9 @@ def test_a_release_is_read_as_it_was_written(release: Release) -> None:
 
 
 def test_the_document_holds_what_is_promised() -> None:
-    assert json.loads(RELEASE.to_json()) == {
+    document = json.loads(RELEASE.to_json())
+    services = document.pop("services")
+    promised = {
         "schema": SCHEMA,
         "id": "20260102T030405Z-1a2b3c4",
         "stack": "notes",
@@ -59,35 +61,27 @@ def test_the_document_holds_what_is_promised() -> None:
         "created": "2026-01-02T03:04:05Z",
         "performer": "ci@runner",
         "previous": None,
-        "services": {
-            "web": {
-                "image": "r/notes-web@sha256:00",
-                "content_key": "k",
-                "revision": "1a2b3c4",
-                "external": False,
-                "source": "",
-            },
-            "redis": {
-                "image": "redis@sha256:11",
-                "content_key": "",
-                "revision": "",
-                "external": True,
-                "source": "redis:7",
-            },
-        },
         "compose": {"docker-compose.yml": "aa", "compose.prod.yml": "bb"},
         "files": {"Caddyfile": "cc"},
-        "kind": "deploy",
         "outcome": "good",
-        "reason": "",
         "timings": {"pull": 1.5},
     }
+    assert promised.items() <= document.items()
+    web = {"image": "r/notes-web@sha256:00", "content_key": "k", "revision": "1a2b3c4", "external": False}
+    redis = {"image": "redis@sha256:11", "content_key": "", "external": True, "source": "redis:7"}
+    assert list(services) == ["web", "redis"]
+    assert web.items() <= services["web"].items()
+    assert redis.items() <= services["redis"].items()
 
 
 def test_a_release_without_later_fields_is_still_one() -> None:
     document = json.loads(RELEASE.to_json())
-    for later in ("files", "kind", "outcome", "reason", "timings"):
-        del document[later]
+    later = [
+        field.name for field in fields(Release) if field.default_factory is not MISSING or field.default is not MISSING
+    ]
+    assert "files" in later
+    for name in later:
+        del document[name]
     found = from_json(json.dumps(document | {"unknown": 1}), "release.json")
     assert found == replace(RELEASE, files={}, timings={})
 

@@ -104,7 +104,7 @@ def _make(path: Path, kind: str) -> None:
         return  # BuildKit would wait for it without end; test_context.py has our answer
     if os.path.lexists(path):
         return
-    with contextlib.suppress(FileExistsError, NotADirectoryError):
+    with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         if kind == "folder":
             path.mkdir()

@@ -323,7 +323,7 @@ def test_known_oddities_are_as_buildkit_has_them(room: Path) -> None:
 
 
 @settings(
-    max_examples=(CASES or 100) // BATCH,
+    max_examples=(CASES or 60) // BATCH,
     derandomize=not CASES,
     deadline=None,
     database=None,

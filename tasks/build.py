@@ -6,13 +6,11 @@ Whether a service is stale is doit's decision, by the files that BuildKit would 
 whether somebody has it already, the content key says.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from doit.tools import config_changed
-
 from tasks.steps import bake, run
-from tasks.steps.freshness import AsFreshAs
+from tasks.steps.freshness import AsFreshAs, There, Unchanged
 from tasks.steps.naming import Task, broken, tree
 from tasks.steps.outcome import action
 from tasks.steps.project import project
@@ -31,9 +29,8 @@ def build(name: str) -> dict[str, Any]:
     return {"content_key": image.keyed.key, "pushed": bool(image.digest)}
 
 
-def is_there(task: Any, values: dict[str, Any]) -> bool:
+def is_there(values: Mapping[str, Any]) -> bool:
     """Whether somebody still has the image that the last successful run of a build task left."""
-    del task
     key = values.get("content_key")
     return bool(key) and (bool(values.get("pushed")) or bake.engine_has(str(key)))
 
@@ -56,7 +53,7 @@ def task_build() -> Iterator[Task]:
         name: {
             "actions": [(build, [name])],
             "file_dep": seen.files,
-            "uptodate": [*([config_changed(seen.shape)] if seen.shape else ()), is_there],
+            "uptodate": [Unchanged(seen.shape), There(is_there)],
         }
         for name, seen in inputs.items()
     }

@@ -1,11 +1,62 @@
-"""Tasks that only stand for others, and are as fresh as those are."""
+"""What makes a task fresh besides its files, in the form that doit asks for: `uptodate`."""
 
-from collections.abc import Sequence
-from typing import Any
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from doit.dependency import UptodateCalculator
 
 _known: dict[str, bool] = {}
+
+
+class Unchanged:
+    """A text that is what it was when the task last ran, like doit's `config_changed`.
+
+    Args:
+        text: what to compare.
+    """
+
+    # doit looks at the parameters of each, which takes longer than to call it.
+    __signature__: ClassVar[inspect.Signature]
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return "its definition, the names and the modes of its files are what they were"
+
+    def configure_task(self, task: Any) -> None:
+        """Have doit save the text with the task."""
+        task.value_savers.append(lambda: {"tracked": self.text})
+
+    def __call__(self, task: Any, values: Mapping[str, Any]) -> bool:
+        """Return whether nothing changed."""
+        del task
+        return bool(values.get("tracked") == self.text)
+
+
+class There:
+    """An image that somebody still has.
+
+    Args:
+        there: whether somebody has the image that the task's last action left, by the values which that returned.
+    """
+
+    __signature__: ClassVar[inspect.Signature]
+
+    def __init__(self, there: Callable[[Mapping[str, Any]], bool]) -> None:
+        self._there = there
+
+    def __repr__(self) -> str:
+        return "its image is there"
+
+    def __call__(self, task: Any, values: Mapping[str, Any]) -> bool:
+        """Return whether the image is there."""
+        del task
+        return self._there(values)
+
+
+Unchanged.__signature__ = There.__signature__ = inspect.signature(lambda task, values: (task, values))
 
 
 class AsFreshAs(UptodateCalculator):  # type: ignore[misc] # doit has no types

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.adapters.halves import ask
 from tasks.core.build import BuildDefinition
 from tasks.core.context import Entry, list_context, list_input, walk
 from tasks.core.inputs import Place, places, signature
@@ -19,11 +20,12 @@ from tasks.core.keys import recipe
 from tasks.steps.reach import reach
 
 MOST_FILES = 5000
+MANY_SERVICES = 50  # so many are worth a second process
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tracked:
-    """What doit compares for one service: files by content, and everything else as one text, if there is more."""
+    """What doit compares for one service: files by content, and everything else as one text."""
 
     files: tuple[str, ...]
     shape: str
@@ -40,20 +42,33 @@ def tracked(definitions: Mapping[str, BuildDefinition], cache: Path) -> dict[str
     reached = reach()
     if not reached.status:
         return found
-    wanted = [name for name in definitions if reached.service(name)]
     most = MOST_FILES // len(definitions) if definitions else 0
+    wanted = _with_bases([name for name in definitions if reached.service(name)], definitions)
+    shown = Shown()
+    own = {name: listed for name in wanted if (listed := _listed(definitions[name], most, shown))}
+    many = [definitions[name] for name in wanted if name not in own]
     folder = cache / "inputs"
     folder.mkdir(exist_ok=True)
-    shown = Shown()
-    own: dict[str, Tracked] = {}
+    for definition, text in zip(many, ask(_fingerprint, many, at_least=MANY_SERVICES), strict=True):
+        file = f"{folder}/{definition.name}"
+        _write(file, text)
+        own[definition.name] = Tracked(files=(shown(file),), shape=text)
+    return found | {name: _joined([own[n] for n in wanted[name]]) for name in wanted}
 
-    def with_bases(name: str) -> Tracked:
-        if name not in own:
-            own[name] = _own(definitions[name], most, folder, shown)
-        bases = [f"{definitions[name].stack}.{base}" for base in definitions[name].bases]
-        return _joined([own[name], *map(with_bases, bases)]) if bases else own[name]
 
-    return found | {name: with_bases(name) for name in wanted}
+def _with_bases(names: Iterable[str], definitions: Mapping[str, BuildDefinition]) -> dict[str, list[str]]:
+    """Return for each service, and for those that they start from, all that it consists of; itself comes first."""
+    found: dict[str, list[str]] = {}
+
+    def visit(name: str) -> list[str]:
+        if name not in found:
+            bases = [f"{definitions[name].stack}.{base}" for base in definitions[name].bases]
+            found[name] = list(dict.fromkeys([name, *(part for base in bases for part in visit(base))]))
+        return found[name]
+
+    for name in names:
+        visit(name)
+    return found
 
 
 class Shown:
@@ -67,10 +82,11 @@ class Shown:
         return path.removeprefix(self._here)
 
 
-def _own(definition: BuildDefinition, most: int, folder: Path, shown: Shown) -> Tracked:
+def _listed(definition: BuildDefinition, most: int, shown: Shown) -> Tracked | None:
+    """Return every file of a service, None if there are too many."""
     found = list(places(definition))
     if _has_more(found, most):
-        return Tracked(files=(shown(_fingerprint(definition, folder)),), shape="")
+        return None
     entries = [entry for place in found for entry in _entries(place)]
     files = {shown(entry.location) for entry in entries if entry.kind == "file"}
     return Tracked(files=tuple(sorted(files)), shape=_shape(definition, entries))
@@ -105,24 +121,26 @@ def _shape(definition: BuildDefinition, entries: Iterable[Entry]) -> str:
 
 def _joined(all_of: list[Tracked]) -> Tracked:
     """Return a service's own files and those of the services it starts from."""
+    if len(all_of) == 1:
+        return all_of[0]
     files = sorted({file for tracked_ in all_of for file in tracked_.files})
     shapes = "\0".join(t.shape for t in all_of)
     return Tracked(files=tuple(files), shape=hashlib.sha256(shapes.encode()).hexdigest())
 
 
-def _fingerprint(definition: BuildDefinition, folder: Path) -> str:
-    """Return the file that stands for a service's inputs; it is written only when they changed."""
+def _fingerprint(definition: BuildDefinition) -> str:
     seen = signature(definition)
-    text = f"{seen.digest} {recipe(definition)}"
-    if not seen.settled:
-        # A write in the same tick could leave the same times: this one must never compare as equal.
-        text += f" {time.time_ns()}"
-    file = f"{folder}/{definition.name}"
+    # A write in the same tick could leave the same times: an unsettled one must never compare as equal.
+    once = "" if seen.settled else f" {time.time_ns()}"
+    return f"{seen.digest} {recipe(definition)}{once}"
+
+
+def _write(file: str, text: str) -> None:
+    """Write a file, unless it has that text: doit goes by its time first."""
     try:
         with open(file, encoding="ascii") as before:  # noqa: PTH123 (Path is slow here)
             if before.read() == text:
-                return file
+                return
     except (OSError, ValueError):
         pass
     Path(file).write_text(text, encoding="ascii")
-    return file

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 from doit.dependency import Dependency, SqliteDB
-from doit.task import Task
+from doit.task import Stream, Task
 
 from tasks.steps import freshness
-from tasks.steps.freshness import AsFreshAs
+from tasks.steps.freshness import AsFreshAs, There, Unchanged
 
 
 @pytest.fixture
@@ -45,3 +45,27 @@ def test_a_task_for_one_other_names_the_same_changed_file(tmp_path: Path, record
     found = records.get_status(alias, all_of, get_log=True)
     assert found.status == "run"
     assert found.reasons["changed_file_dep"] == [str(more)]
+
+
+def test_a_text_makes_a_task_stale_when_it_changes_and_only_then(records: Dependency) -> None:
+    def status(text: str) -> str:
+        task = Task("a", [lambda: None], uptodate=[Unchanged(text)])
+        found: str = records.get_status(task, {}).status
+        if found == "run":
+            task.save_extra_values()
+            records.save_success(task)
+        return found
+
+    assert [status(text) for text in ("1", "1", "2", "2", "1")] == ["run", "up-to-date", "run", "up-to-date", "run"]
+
+
+def test_an_image_that_is_gone_makes_a_task_stale(records: Dependency) -> None:
+    def status(there: str) -> str:
+        task = Task("a", [lambda: {"key": "k"}], uptodate=[There(lambda values: values.get("key") == there)])
+        found: str = records.get_status(task, {}).status
+        if found == "run":
+            task.execute(Stream(0))
+            records.save_success(task)
+        return found
+
+    assert [status(there) for there in ("k", "k", "other")] == ["run", "up-to-date", "run"]

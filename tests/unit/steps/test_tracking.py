@@ -1,11 +1,14 @@
 """What doit tracks of a service: files while they are few, one fingerprint file where they are many."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tasks.core import inputs
 from tasks.core.build import BuildDefinition
+from tasks.core.inputs import signature
 from tasks.steps import tracking
 from tasks.steps.reach import Reach
 from tasks.steps.tracking import Tracked
@@ -42,6 +45,12 @@ def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Look:
     return tracked
 
 
+def settled(*definitions: BuildDefinition) -> None:
+    """Wait until another write of an input could no longer leave the same times."""
+    while not all(signature(d).settled for d in definitions):
+        time.sleep(0.005)
+
+
 def content(found: Tracked) -> str:
     (file,) = found.files
     return Path(file).read_text()
@@ -64,6 +73,7 @@ def test_files_below_the_folder_doit_runs_in_are_shown_relative(
 @pytest.mark.parametrize("most", [5000, 0])
 def test_nothing_changed_is_tracked_as_the_same(tmp_path: Path, look: Look, most: int) -> None:
     web = definition(tmp_path, "web")
+    settled(web)
     before = look(web, most=most)
     assert look(web, most=most) == before
 
@@ -114,6 +124,7 @@ def test_whether_files_are_many_hangs_on_the_service_alone(tmp_path: Path, look:
     web, api = definition(tmp_path, "web"), definition(tmp_path, "api")
     for number in range(5):
         (tmp_path / "api" / f"{number}").touch()
+    settled(api)
     together = look(web, api, most=6)
     assert len(together["notes.web"].files) == 1
     assert together["notes.web"].files[0].endswith("web/Dockerfile")
@@ -125,6 +136,7 @@ def test_whether_files_are_many_hangs_on_the_service_alone(tmp_path: Path, look:
 @pytest.mark.parametrize("most", [5000, 0])
 def test_a_service_has_the_files_of_those_it_starts_from(tmp_path: Path, look: Look, most: int) -> None:
     base, web = definition(tmp_path, "base"), definition(tmp_path, "web", bases=("base",))
+    settled(base, web)
     found = look(base, web, most=most)
     assert set(found["notes.base"].files) < set(found["notes.web"].files)
     only = look(base, web, most=most, reach=Reach(services=frozenset({"notes.web"})))
@@ -139,3 +151,21 @@ def test_what_cannot_be_reached_is_not_read(tmp_path: Path, look: Look) -> None:
     assert found["notes.gone"] == Tracked(files=(), shape="")
     assert found["notes.web"].files
     assert look(web, gone, reach=Reach(status=False))["notes.web"] == Tracked(files=(), shape="")
+
+
+def test_what_was_just_written_is_never_tracked_as_the_same(tmp_path: Path, look: Look) -> None:
+    web = definition(tmp_path, "web")
+    page = tmp_path / "web" / "page"
+    page.write_text("hello")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inputs, "is_fresh", lambda *_: True)
+        first, second = (look(web, most=0)["notes.web"].shape for _ in range(2))
+    assert first != second
+
+
+def test_the_services_of_many_are_tracked_as_if_they_were_few(tmp_path: Path, look: Look) -> None:
+    all_of = [definition(tmp_path, f"s{number}") for number in range(2 * tracking.MANY_SERVICES)]
+    settled(*all_of)
+    for one in (all_of[0], all_of[1], all_of[-1]):
+        reach = Reach(services=frozenset({one.name}))
+        assert look(*all_of, most=0)[one.name] == look(*all_of, most=0, reach=reach)[one.name]

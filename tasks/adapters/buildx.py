@@ -5,12 +5,10 @@ python-on-whales would run `bake --print` first and lose the error text; this go
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from tasks.adapters import refusals
+from tasks.adapters import refusals, temporary
 from tasks.adapters.process import CommandFailed, lines, run, tail
 from tasks.core.errors import OnevmError, ToolError
 from tasks.core.secret import Secret
@@ -53,8 +51,7 @@ def bake(
         env: variables for buildx: DOCKER_CONFIG, values of build secrets.
         tell: called with every step.
     """
-    with tempfile.TemporaryDirectory(prefix="onevm-bake-") as name:
-        folder = Path(name)
+    with temporary.folder("bake") as folder:
         (folder / "bake.json").write_text(file)
         metadata = folder / "metadata.json"
         args = ["docker", "buildx", "bake", "--file", str(folder / "bake.json"), "--progress", "rawjson"]

@@ -102,9 +102,9 @@ def _config_with(stack: Stack, override: Path, args: Sequence[str]) -> str:
 @contextlib.contextmanager
 def _without_env_files(stack: Stack) -> Iterator[Path]:
     # env_file lives on the host, not in the checkout, and no build needs it.
-    import tempfile
-
     from ruamel.yaml import YAML
+
+    from tasks.adapters import temporary
 
     lines = ["services:"]
     seen: set[str] = set()
@@ -115,8 +115,8 @@ def _without_env_files(stack: Stack) -> Iterator[Path]:
             if isinstance(spec, Mapping) and "env_file" in spec and service not in seen:
                 seen.add(service)
                 lines += [f"  {json.dumps(str(service))}:", "    env_file: !reset []"]
-    with tempfile.TemporaryDirectory(prefix="onevm-") as folder:
-        override = Path(folder) / "no-env-files.yaml"
+    with temporary.folder("compose") as folder:
+        override = folder / "no-env-files.yaml"
         override.write_text("\n".join(lines) + "\n")
         yield override
 

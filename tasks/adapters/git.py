@@ -149,11 +149,11 @@ class Checkout:
         Raises:
             OnevmError: the commit is not in this clone.
         """
-        import tempfile
+        from tasks.adapters import temporary
 
         git = self._repository.git
         with (
-            tempfile.TemporaryDirectory(prefix="onevm-index-") as index,
+            temporary.folder("index") as index,
             git.custom_environment(GIT_INDEX_FILE=f"{index}/index"),
         ):
             self._git("read_tree", sha)

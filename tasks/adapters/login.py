@@ -1,30 +1,23 @@
 """The registry login of one run: made once, in a private Docker config that goes away with the run."""
 
 import contextlib
-import fcntl
 import json
 import os
 import re
-import shutil
-import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.adapters import credentials, process
+from tasks.adapters import credentials, process, temporary
 from tasks.adapters.credentials import Credential
 from tasks.adapters.retry import Patience, Unanswered
 from tasks.core.errors import OnevmError
 from tasks.core.model import Registry
 from tasks.core.reference import HUB, Reference
 
-PREFIX = "onevm-login-"
 LOGIN_SECONDS = 60.0
 # What else of the user's Docker folder a run needs; the config itself is copied.
 LINKED = ("cli-plugins", "contexts", "trust")
-_LOCK = "owner.lock"
-_ABANDONED_SECONDS = 3600
 _REFUSED = re.compile(r"unauthorized|denied|forbidden|incorrect|\b40[13]\b", re.IGNORECASE)
 _TLS = re.compile(r"x509|certificate|HTTP response to HTTPS client")
 
@@ -48,13 +41,13 @@ def login(settings: Registry, *, patience: Patience | None = None) -> Iterator[M
         VariableMissing: the password's variable is not set.
         OnevmError: the registry refuses the login, or there was no usable answer.
     """
-    sweep()
+    temporary.sweep()
     if not settings.username:
         yield {}
         return
     credential = credentials.from_settings(settings)
     host = Reference.parse(f"{settings.url}/x").registry
-    with _private_folder() as folder:
+    with temporary.folder("login") as folder:
         environment = {"DOCKER_CONFIG": str(folder), "BUILDX_CONFIG": _buildx_folder()}
         _copy_config(folder, host)
         (patience or Patience()).ask(
@@ -63,48 +56,6 @@ def login(settings: Registry, *, patience: Patience | None = None) -> Iterator[M
             next_step=f"see whether the engine of this machine reaches {host}, then run the command again",
         )
         yield environment
-
-
-def sweep() -> None:
-    """Remove the private folders of runs that are gone. Their lock went with them, whatever killed them."""
-    place = Path(tempfile.gettempdir())
-    for folder in (*place.glob(f"{PREFIX}*"), *place.glob(f".{PREFIX}*")):
-        with contextlib.suppress(OSError):
-            found = folder.lstat()
-            if folder.is_symlink() or found.st_uid != os.getuid():
-                continue
-            if _is_abandoned(folder, found.st_mtime):
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_abandoned(folder: Path, changed: float) -> bool:
-    if folder.name.startswith("."):
-        # Nothing is in it yet; its owner may be about to lock it.
-        return time.time() - changed > _ABANDONED_SECONDS
-    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(lock)
-    return True
-
-
-@contextlib.contextmanager
-def _private_folder() -> Iterator[Path]:
-    """A folder of mode 0700, locked as long as this process lives. It gets its name when it is locked."""
-    # A killed process leaves nothing but this empty folder before the rename.
-    bare = Path(tempfile.mkdtemp(prefix=f".{PREFIX}"))
-    folder = bare.with_name(bare.name.removeprefix("."))
-    lock = os.open(bare / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        bare.rename(folder)
-        yield folder
-    finally:
-        shutil.rmtree(folder if folder.exists() else bare, ignore_errors=True)
-        os.close(lock)
 
 
 def _copy_config(folder: Path, host: str) -> None:

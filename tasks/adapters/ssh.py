@@ -6,7 +6,6 @@ master; every command and every forwarded socket goes through it.
 
 import os
 import shlex
-import shutil
 import tempfile
 import threading
 import time
@@ -14,13 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tasks.adapters import temporary
 from tasks.adapters.process import Child, CommandFailed, Completed, ended, finish, run, start
 from tasks.core.errors import OnevmError
 from tasks.core.secret import Secret
 
 CONNECT_SECONDS = 15
 CONTROL_SECONDS = 10
-LONGEST_TEMPORARY = 64
+LONGEST_TEMPORARY = 60
 NOTICE_SECONDS = 1.0  # a socket of a connection that breaks is closed a moment before its process ends
 MOST_SESSIONS = 8  # a default sshd allows 10 per connection
 # Dead peers are noticed within about 15 s on both of our ends.
@@ -149,10 +149,10 @@ def connected(name: str, destination: str) -> Iterator[Ssh]:
     Raises:
         OnevmError: it cannot be reached, its key is unknown, or the login is refused; with the line to run.
     """
-    # The path of a Unix socket holds about 100 bytes (unix(7)), of which ssh takes 38 below the folder for these.
-    short = len(tempfile.gettempdir()) <= LONGEST_TEMPORARY
-    folder = Path(tempfile.mkdtemp(prefix="onevm-ssh-", dir=None if short else "/tmp"))  # noqa: S108
-    try:
+    # The path of a Unix socket holds about 100 bytes (unix(7)), of which ssh takes 42 below the folder for these.
+    place = None if len(tempfile.gettempdir()) <= LONGEST_TEMPORARY else "/tmp"  # noqa: S108
+    temporary.sweep(place)
+    with temporary.folder("ssh", place) as folder:
         command = ["ssh", *_config_flags(), "-M", "-N", "-S", str(folder / "c"), *_OPTIONS]
         command += ["-o", "ControlPersist=no", "-o", "ExitOnForwardFailure=no", destination]
         master = start(command)
@@ -161,8 +161,6 @@ def connected(name: str, destination: str) -> Iterator[Ssh]:
             yield Ssh(name, destination, master, folder)
         finally:
             finish(master)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _await(master: Child, control: Path, name: str, destination: str) -> None:

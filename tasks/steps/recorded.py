@@ -1,10 +1,9 @@
 """Going to a release that exists already: from the host's records, or from a commit that was pushed. Builds nothing."""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
+from tasks.adapters import temporary
 from tasks.core import compose, history
 from tasks.core.errors import OnevmError, UsageError
 from tasks.core.images import CONTENT_KEY_LABEL, REVISION_LABEL, commit_tag, repository
@@ -77,9 +76,11 @@ def of_commit(r: Run, stack: Stack, text: str, releases: Sequence[Release], curr
             next_step=f"known releases: {history.candidates(releases)}; or `git fetch` the commit into this clone",
         )
     commit = checkout.commit(text)
-    with tempfile.TemporaryDirectory(prefix="onevm-commit-") as folder:
-        checkout.export(commit.sha, Path(folder))
-        there = replace(stack, path=Path(folder) / stack.path.resolve().relative_to(checkout.top.resolve()))
+    with temporary.folder("commit") as above:
+        folder = above / "checkout"
+        folder.mkdir()
+        checkout.export(commit.sha, folder)
+        there = replace(stack, path=folder / stack.path.resolve().relative_to(checkout.top.resolve()))
         return _from_registry(r, there, commit.sha, current)
 
 

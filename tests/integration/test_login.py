@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.adapters.login import PREFIX, login, sweep
+from tasks.adapters.login import login
 from tasks.adapters.registry import RegistryClient
 from tasks.adapters.retry import CouldNotAsk, Patience
+from tasks.adapters.temporary import PREFIX, sweep
 from tasks.core.errors import OnevmError
 from tasks.core.model import Registry
 from tests.integration.registries import (
@@ -114,6 +115,7 @@ def test_the_folder_goes_away_however_the_run_ends(guarded: str, leaving: BaseEx
 HOLDER = """
 import signal, sys
 from tasks.adapters.login import login
+from tasks.adapters.temporary import PREFIX, sweep
 from tasks.core.model import Registry
 signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 with login(Registry(url=sys.argv[1], username=sys.argv[2], password_env="REGISTRY_TOKEN")):

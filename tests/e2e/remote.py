@@ -5,14 +5,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests.e2e.vm import PROJECT, Vm
-from tests.integration.registries import running_registry
-from tests.integration.shop import Container, Ran, Shop, lab_registry
+from tests.integration.registries import free_port
+from tests.integration.shop import Container, Ran, Shop, lab_registry, until
 
 FORWARD = PROJECT / "scripts" / "lib" / "vm" / "forward.py"
 
@@ -54,7 +55,8 @@ class RemoteShop(Shop):
 
     def engine(self, *args: str) -> str:
         """Ask the VM's engine."""
-        return self.vm.docker(*args)
+        # What vanishes between two questions is no failure.
+        return self.vm.docker(*args, check=args[0] != "inspect")
 
     def change(self, service: str = "b", text: str = "") -> str:
         """Commit a new version of a service; the commit's sha."""
@@ -137,32 +139,56 @@ def opened(vm: Vm, folder: Path, services: str = "abe", registry: str = "") -> I
         shop.close()
 
 
-class OwnRegistry:
-    """A registry on this machine's loopback and on the VM's, which can be stopped.
+class RegistryDoor:
+    """The lab's registry under an address of its own, the same here and on a VM, which can be shut and opened.
 
     Args:
         vm: the VM.
-        folder: where its images are.
     """
 
-    def __init__(self, vm: Vm, folder: Path) -> None:
-        self._closing = ExitStack()
-        self.host = self._closing.enter_context(running_registry(folder))
-        gateway = f"{vm.address.rsplit('.', 1)[0]}.1:{self.host.rsplit(':', 1)[1]}"
-        enter = ["nsenter", "--target", str(vm.pid()), "--net", "--"]
-        for command in (["forward", gateway, self.host], [*enter, "forward", self.host, gateway]):
-            words = [
-                part
-                for word in command
-                for part in ([sys.executable, "-I", "-S", str(FORWARD)] if word == "forward" else [word])
-            ]
-            child = subprocess.Popen(words)
-            self._closing.callback(child.wait)
-            self._closing.callback(child.terminate)
+    def __init__(self, vm: Vm) -> None:
+        self._port = free_port()
+        self.host = f"127.0.0.1:{self._port}"
+        gateway = f"{vm.address.rsplit('.', 1)[0]}.1:{self._port}"
+        inside = ("nsenter", "--target", str(vm.pid()), "--net", "--")
+        self._legs = [
+            ((), self.host, lab_registry()),
+            ((), gateway, lab_registry()),
+            (inside, self.host, gateway),
+        ]
+        self._running: list[subprocess.Popen[bytes]] = []
 
-    def stop(self) -> None:
-        """Stop it: nothing listens there any more, on either side."""
-        self._closing.close()
+    def open(self) -> None:
+        """Let everything through; returns when it does, on both sides."""
+        for enter, listen, target in self._legs:
+            command = [*enter, sys.executable, "-I", "-S", str(FORWARD), listen, target]
+            self._running.append(subprocess.Popen(command, start_new_session=True))
+        probe = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 1)"
+        for enter, listen, _ in self._legs:
+            words = [*enter, sys.executable, "-I", "-S", "-c", probe, *listen.rsplit(":", 1)]
+            until(partial(_succeeds, words), f"{listen} is open")
+
+    def shut(self) -> None:
+        """Let nothing through: nobody listens at the address any more, on both sides."""
+        for child in self._running:
+            child.kill()
+            child.wait()
+        self._running.clear()
+
+
+@contextmanager
+def registry_door(vm: Vm) -> Iterator[RegistryDoor]:
+    """Give an open door to the registry."""
+    door = RegistryDoor(vm)
+    try:
+        door.open()
+        yield door
+    finally:
+        door.shut()
+
+
+def _succeeds(words: list[str]) -> bool:
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
 def said(ran: Ran) -> str:

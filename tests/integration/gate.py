@@ -105,13 +105,6 @@ class Wire:
     host: str = ""
     requests: list[tuple[str, str]] = field(default_factory=list)
 
-    def changes(self) -> list[tuple[str, str]]:
-        """Return the requests that would change something."""
-        return [request for request in self.requests if request[0] not in {"GET", "HEAD"}]
-
-    def manifests_put(self) -> list[str]:
-        return [path for method, path in self.requests if method == "PUT" and "/manifests/" in path]
-
     def connect(self, client: socket.socket) -> None:
         """Serve one connection to its end."""
         name, _, port = self.backend.partition(":")

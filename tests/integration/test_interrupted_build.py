@@ -1,6 +1,5 @@
 """A run that is interrupted in the middle of a bake leaves no process and nothing that is not true."""
 
-import json
 import signal
 
 import pytest
@@ -84,9 +83,7 @@ def test_an_interrupted_run_says_so_and_what_to_do(make_shop: MakeShop, gate: Ga
     shop = make_shop("ab")
     shop.dockerfile("b", gate.line("b"))
     shop.commit("Build slowly")
-    ran = interrupted(shop, gate, signal.SIGINT, "push", "format=json")
+    ran = interrupted(shop, gate, signal.SIGINT, "push")
     assert ran.code == 130
     assert "interrupted" in ran.err
     assert "again" in ran.err
-    with pytest.raises(json.JSONDecodeError):
-        json.loads(ran.out or "no document")

@@ -26,9 +26,10 @@ def main() -> None:
     """Measure, print the table, and write it down if asked to."""
     options = _options()
     results: dict[int, dict[str, Seconds]] = {}
-    notes = []
+    notes, stacks = [], []
     for services in options.services:
         with many(services, options.files) as stack:
+            stacks.append(stack.name)
             results[services] = dict(_measure(stack, options.rounds))
             if stack.loaded:
                 notes.append(
@@ -37,7 +38,7 @@ def main() -> None:
     _table(results, options.files, options.rounds, notes)
     if options.json:
         file = Path(os.environ.get("ONEVM_BENCH_FROM", ".")) / options.json
-        file.write_text(json.dumps(_document(results, options, notes), indent=2) + "\n")
+        file.write_text(json.dumps(_document(results, options, notes) | {"stacks": stacks}, indent=2) + "\n")
 
 
 def _options() -> argparse.Namespace:

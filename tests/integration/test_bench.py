@@ -1,0 +1,58 @@
+"""scripts/bench measures with real parts, prints a table, and leaves nothing behind."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.shop import PROJECT, docker
+
+pytestmark = pytest.mark.engine
+
+COMMANDS = [
+    "python, import doit",
+    "doit build, nothing to do",
+    "doit list",
+    "doit list --status --all",
+    "doit build:SERVICE, nothing to do",
+    "doit plan, nothing to build",
+    "doit info build:SERVICE, one file changed",
+    "doit plan, one file changed",
+]
+
+
+def bench(*args: str, temporary: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(PROJECT / "scripts" / "bench"), *args],
+        cwd=temporary,
+        env=os.environ | {"VIRTUAL_ENV": sys.prefix, "TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+
+
+def test_scale_prints_a_table_and_leaves_nothing_behind(lab: str, tmp_path: Path) -> None:
+    del lab
+    size = ("--services", "3", "--files", "5", "--rounds", "1")
+    done = bench("scale", *size, "--json", "out.json", temporary=tmp_path)
+    assert done.returncode == 0, done.stderr
+    number = r"\d+\.\d\d"
+    rows = re.findall(rf"^(\S.*?) {{2,}}{number} \({number}\) +\d+\.\dx$", done.stdout, re.MULTILINE)
+    assert rows == COMMANDS, done.stdout
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert list(written["seconds"]["3"]) == COMMANDS
+    assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+    (name,) = written["stacks"]
+    assert name not in docker("image", "ls")
+
+
+def test_without_a_verb_it_says_how_to_use_it(tmp_path: Path) -> None:
+    done = bench(temporary=tmp_path)
+    assert done.returncode == 3
+    assert "scripts/bench scale" in done.stderr

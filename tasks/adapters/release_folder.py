@@ -42,7 +42,10 @@ done
 _FETCH = """set -eu; cd "$1/releases/$2"; shift 2; tar -cf - -- "$@" | base64
 """
 _RECORD = """set -eu; umask 022; cd "$1"
-cat > "releases/$2/.release.json"; sync "releases/$2/.release.json" 2>/dev/null || sync
+cat > "releases/$2/.release.json"
+# A connection that breaks ends the input early, and says nothing.
+[ "$(wc -c < "releases/$2/.release.json")" -eq "$3" ] || { echo "the record did not arrive whole" >&2; exit 1; }
+sync "releases/$2/.release.json" 2>/dev/null || sync
 mv -f "releases/$2/.release.json" "releases/$2/release.json"
 """
 _ACTIVATE = """set -eu; cd "$1"
@@ -57,6 +60,9 @@ cat >> audit.jsonl; sync audit.jsonl 2>/dev/null || sync
 """
 _CURRENT = """cd "$1" 2>/dev/null || exit 0
 echo "$(cat switching 2>/dev/null)"
+for folder in releases/* releases/.[!.]*; do
+  if [ -d "$folder" ] && [ ! -e "$folder/release.json" ]; then printf '%s ' "${folder#releases/}"; fi
+done; echo
 readlink current || exit 0
 cat current/release.json 2>/dev/null || exit 0
 """
@@ -70,12 +76,14 @@ exit 0
 class Current:
     """The release that `current` points to, or why there is none.
 
-    `switching` is the release that a deploy was on its way to when it was killed, empty if none was.
+    `switching` is the release that a deploy was on its way to when it was killed, empty if none was; `unrecorded` are
+    folders of releases without a record, which nobody needs unless a deploy is under way.
     """
 
     release: Release | None
     note: str = ""
     switching: str = ""
+    unrecorded: tuple[str, ...] = ()
 
 
 class ReleaseFolder:
@@ -111,17 +119,18 @@ class ReleaseFolder:
         """Return the current release, or a note on what is wrong with it."""
         text = self._script(_CURRENT)
         switching, _, text = text.partition("\n")
+        names, _, text = text.partition("\n")
         link, _, document = text.partition("\n")
-        if not link:
-            return Current(release=None, switching=switching)
-        if not document.strip():
+        unrecorded = tuple(name for name in names.split() if name != PurePosixPath(link).name)
+        note, release = "", None
+        if link and not document.strip():
             note = f"{self.path}/current points to {link}, which has no release.json"
-            return Current(release=None, note=note, switching=switching)
-        try:
-            release = from_json(document, f"{self.path}/{link}/release.json")
-        except OnevmError as error:
-            return Current(release=None, note=str(error), switching=switching)
-        return Current(release=release, switching=switching)
+        elif link:
+            try:
+                release = from_json(document, f"{self.path}/{link}/release.json")
+            except OnevmError as error:
+                note = str(error)
+        return Current(release=release, note=note, switching=switching, unrecorded=unrecorded)
 
     def releases(self) -> tuple[tuple[Release, ...], tuple[str, ...]]:
         """Return all recorded releases, newest first, and a note for each record that cannot be read."""
@@ -176,7 +185,8 @@ class ReleaseFolder:
 
     def record(self, release: Release) -> None:
         """Write release.json beside, sync it, rename it into place."""
-        self._script(_RECORD, release.id, data=release.to_json().encode())
+        data = release.to_json().encode()
+        self._script(_RECORD, release.id, str(len(data)), data=data)
 
     def activate(self, release_id: str) -> None:
         """Let `current` point to a release."""

@@ -94,6 +94,7 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
     with d.timings.phase("look"):
         if current.note:
             d.screen.warn(f"{d.stack.name}: {current.note}; going on from what really runs")
+        d.folder.drop(current.unrecorded)
         candidate = target.narrowed(candidate, current.release, only)
         aim = target.look(d.stack, d.folder, d.host.engine, candidate, only=only)
     starting = frozenset(c.service for c in aim.observed.containers if c.health == "starting" and not c.one_off)

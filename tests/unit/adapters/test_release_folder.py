@@ -64,11 +64,11 @@ def test_a_host_without_a_folder_has_no_release(folder: ReleaseFolder) -> None:
 def test_a_deploy_step_by_step(folder: ReleaseFolder) -> None:
     one = release()
     assert folder.stage(one.id, FILES) == folder.folder_of(one.id)
-    assert folder.current() == Current(release=None)
+    assert folder.current() == Current(release=None, unrecorded=(one.id,))
     assert folder.releases() == ((), ())
 
     folder.place(one.id, TRAVELLING, [])
-    assert folder.current() == Current(release=None, switching=one.id)
+    assert folder.current() == Current(release=None, switching=one.id, unrecorded=(one.id,))
 
     folder.record(one)
     assert folder.releases() == ((one,), ())
@@ -209,9 +209,25 @@ def test_what_a_killed_deploy_was_on_its_way_to_is_seen_beside_the_current_relea
     (one,) = made(folder, "1")
     folder.stage("2", FILES)
     folder.place("2", [], [])
-    assert folder.current() == Current(release=one, switching="2")
+    assert folder.current() == Current(release=one, switching="2", unrecorded=("2",))
     folder.activate("1")
+    assert folder.current() == Current(release=one, unrecorded=("2",))
+
+
+def test_what_a_killed_deploy_staged_is_seen_until_it_is_dropped(folder: ReleaseFolder) -> None:
+    (one,) = made(folder, "1")
+    folder.stage("2", FILES)
+    (here(folder.path) / "releases" / ".3").mkdir()
+    assert set(folder.current().unrecorded) == {"2", ".3"}
+    folder.drop(folder.current().unrecorded)
     assert folder.current() == Current(release=one)
+    assert {path.name for path in (here(folder.path) / "releases").iterdir()} == {"1"}
+
+
+def test_the_folder_of_the_current_release_is_kept_although_its_record_is_gone(folder: ReleaseFolder) -> None:
+    made(folder, "1")
+    (here(folder.folder_of("1")) / "release.json").unlink()
+    assert folder.current().unrecorded == ()
 
 
 def test_an_empty_note_is_no_note(folder: ReleaseFolder) -> None:

@@ -26,13 +26,13 @@ def build(name: str) -> dict[str, Any]:
     image = bake.batch().images[name].demand()
     if image.state == "fresh":
         run.run().screen.say(f"{name}: fresh, {image.keyed.key[:12]} is there already")
-    return {"content_key": image.keyed.key, "pushed": bool(image.digest)}
+    return {"image": image.keyed_name, "pushed": bool(image.digest)}
 
 
 def is_there(values: Mapping[str, Any]) -> bool:
     """Whether somebody still has the image that the last successful run of a build task left."""
-    key = values.get("content_key")
-    return bool(key) and (bool(values.get("pushed")) or bake.engine_has(str(key)))
+    name = values.get("image")
+    return bool(name) and (bool(values.get("pushed")) or bake.engine_has(str(name)))
 
 
 def task_build() -> Iterator[Task]:

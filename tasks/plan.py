@@ -36,7 +36,7 @@ def _plan() -> None:
     else:
         for found in plans:
             _show(found)
-    if variables.flag("detailed") and any(p.plan for p in plans):
+    if variables.flag("detailed") and any(p.plan or p.cut_off for p in plans):
         outcome.note(WOULD_CHANGE)
 
 

@@ -111,16 +111,17 @@ class Engine:
             containers = pool.submit(self.containers, project)
             return Observed(containers=containers.result(), images=present.result())
 
-    def content_keys(self) -> frozenset[str]:
-        """Return the content keys of all images that Onevm built and the engine still has."""
+    def keyed_images(self) -> frozenset[str]:
+        """Return `<repository>:key-<content key>` of all images that Onevm built and the engine still has."""
         if self._socket:
             query = {"filters": {"label": [CONTENT_KEY_LABEL]}}
             listed = self._get("/images/json", query) or ()
-            tags = [name.rpartition(":")[2] for entry in listed for name in entry.get("RepoTags") or ()]
+            names = [name for entry in listed for name in entry.get("RepoTags") or ()]
         else:
             where = f"label={CONTENT_KEY_LABEL}"
-            tags = self._docker("image", "ls", "--filter", where, "--format", "{{.Tag}}").stdout.split()
-        return frozenset(tag.removeprefix("key-") for tag in tags if tag.startswith("key-"))
+            form = "{{.Repository}}:{{.Tag}}"
+            names = self._docker("image", "ls", "--filter", where, "--format", form).stdout.split()
+        return frozenset(name for name in names if name.rpartition(":")[2].startswith("key-"))
 
     def digests_of(self, reference: str) -> tuple[str, ...]:
         """Return the `repository@digest` names under which the engine knows an image; empty if it has none."""

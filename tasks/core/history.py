@@ -24,7 +24,7 @@ def before(current: Release, releases: Sequence[Release]) -> Release:
     """
     start = current.restores or current.id
     for release in sorted(releases, key=lambda r: r.id, reverse=True):
-        if release.id < start and release.outcome == "good" and release.services != current.services:
+        if release.id < start and release.outcome == "good" and not release.same_bytes(current):
             return release
     raise UsageError(
         f"{current.stack} has no good release before {current.id} to go back to",
@@ -34,6 +34,8 @@ def before(current: Release, releases: Sequence[Release]) -> Release:
 
 def named(stack: str, text: str, releases: Sequence[Release]) -> Release | None:
     """Return the newest good release of a commit, or the release with an id; None if no record has it.
+
+    A release of single services, or with uncommitted changes, is not what its commit says: only its id names it.
 
     Args:
         stack: the stack's name, for messages.
@@ -50,7 +52,7 @@ def named(stack: str, text: str, releases: Sequence[Release]) -> Release | None:
     if len(text) < SHORTEST_SHA:
         step = f"give at least {SHORTEST_SHA} digits; known releases: {candidates(releases)}"
         raise UsageError(f"sha={text} is too short", next_step=step)
-    matching = [r for r in newest if r.sha.startswith(text.lower())]
+    matching = [r for r in newest if r.sha.startswith(text.lower()) and not r.scope and not r.dirty]
     commits = list(dict.fromkeys(r.sha for r in matching))
     if len(commits) > 1:
         raise UsageError(f"{stack}: sha={text} is ambiguous", next_step=f"one of {', '.join(commits)}")

@@ -52,6 +52,7 @@ class Release:
         outcome: `good` or `failed`.
         reason: why it failed.
         restores: the id of the release that a rollback went back to.
+        scope: the services that were named, if not the whole stack was: the others are of earlier commits.
         timings: seconds by phase.
     """
 
@@ -70,7 +71,12 @@ class Release:
     outcome: Outcome = "good"
     reason: str = ""
     restores: str = ""
+    scope: tuple[str, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
+
+    def same_bytes(self, other: "Release") -> bool:
+        """Whether the two put the same images and files on the host, whatever commit they were named by."""
+        return (self.services, self.compose, self.files) == (other.services, other.compose, other.files)
 
     def same_content(self, other: "Release") -> bool:
         """Whether the two put the same bytes and files on the host, from the same commit."""
@@ -106,6 +112,7 @@ def from_json(text: str, where: str) -> Release:
             raise OnevmError(msg, next_step="use the Onevm that wrote it, or a newer one")
         fields = {key: value for key, value in raw.items() if key in Release.__dataclass_fields__}
         fields["services"] = {name: ReleasedService(**spec) for name, spec in raw["services"].items()}
+        fields["scope"] = tuple(raw.get("scope") or ())
         return Release(**fields)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         msg = f"{where} is not a release: {type(error).__name__}: {error}"

@@ -19,7 +19,7 @@ def superfluous(releases: Sequence[Release], current: str, keep: int) -> tuple[R
     newest = sorted(releases, key=lambda r: r.id, reverse=True)
     distinct: list[Release] = []
     for release in newest:
-        if release.outcome == "good" and not any(_same(release, other) for other in distinct):
+        if release.outcome == "good" and not any(release.same_bytes(other) for other in distinct):
             distinct.append(release)
     if len(distinct) <= keep:
         return ()
@@ -27,10 +27,6 @@ def superfluous(releases: Sequence[Release], current: str, keep: int) -> tuple[R
     needed = {release.id for release in distinct[:keep]} | {current, previous}
     oldest = min(r.id for r in newest if r.id in needed)
     return tuple(r for r in newest if r.id < oldest)
-
-
-def _same(one: Release, other: Release) -> bool:
-    return (one.services, one.compose, one.files) == (other.services, other.compose, other.files)
 
 
 def unused_images(dropped: Sequence[Release], kept: Sequence[Release]) -> frozenset[str]:

@@ -22,7 +22,7 @@ from tasks.core.errors import OnevmError
 from tasks.core.images import CONTENT_KEY_LABEL, building_tag, key_tag, repository
 from tasks.core.reference import Reference
 from tasks.core.solve import Step
-from tasks.steps import output, run, selection
+from tasks.steps import output, run, selection, variables
 from tasks.steps.inputs import Keyed
 from tasks.steps.once import once
 from tasks.steps.timings import Timings
@@ -58,9 +58,18 @@ class Image:
         return self.keyed.name
 
     @property
+    def keyed_name(self) -> str:
+        """The name that is a promise: `<repository>:key-<content key>`."""
+        return f"{self.repository}:{key_tag(self.keyed.key)}"
+
+    @property
     def path(self) -> str:
         """The repository without its registry's host."""
         return Reference.parse(self.repository).repository
+
+    def revision(self, sha: str) -> str:
+        """Return the commit that these bytes are made from; with uncommitted changes it says so."""
+        return f"{sha}-dirty" if self.keyed.uncommitted else sha
 
     def demand(self) -> "Image":
         """Return itself if the image is there.
@@ -94,11 +103,30 @@ def batch() -> Batch:
     wanted = selection.current()
     r = run.run()
     r.reach_early(r.project.stacks[name] for name in wanted.scopes.get("deploy", {}))
+    if not variables.flag("dirty"):
+        _refuse_uncommitted(r, wanted)
     r.alone(f"doit {' '.join(sorted(wanted.verbs))}")
     result = make(r, build=wanted.build, push=wanted.push)
     if "deploy" not in wanted.verbs:
         _report(result)
     return result
+
+
+def _refuse_uncommitted(r: run.Run, wanted: selection.Selection) -> None:
+    """Keep uncommitted changes from hosts over SSH, before anything is built or pushed."""
+    for name, only in wanted.scopes.get("deploy", {}).items():
+        stack = r.project.stacks[name]
+        if r.project.configuration.hosts[stack.host].is_local:
+            continue
+        sources = r.sources(stack)
+        built = [n for n in r.project.compose[name].built() if only is None or n in only]
+        paths = {path for n in built for path in sources.keyed(n).uncommitted} | set(sources.files_uncommitted())
+        if paths:
+            raise OnevmError(
+                f"stack {name} has uncommitted changes, and host {stack.host} is not this machine",
+                detail="\n".join(sorted(paths)[:8]),
+                next_step="commit them, or say dirty=1",
+            )
 
 
 def make(r: run.Run, *, build: frozenset[str], push: frozenset[str]) -> Batch:
@@ -141,9 +169,9 @@ def look_up(r: run.Run, images: Sequence[Image]) -> None:
     """
     local = [image for image in images if not image.pushed]
     if local:
-        have = r.engine.content_keys()
+        have = r.engine.keyed_images()
         for image in local:
-            if image.keyed.key in have:
+            if image.keyed_name in have:
                 image.state = "fresh"
     ask = [image for image in images if image.pushed]
     with ThreadPoolExecutor(PARALLEL_LOOKUPS) as pool:
@@ -226,8 +254,10 @@ def _target(r: run.Run, image: Image) -> bakefile.Target:
         reference=f"{image.repository}:{building_tag(image.keyed.key)}",
         repository=image.repository,
         push=image.pushed,
-        args=volatile_filled(image.keyed.definition, {"SHA": commit.sha, "DATE": commit.date}, os.environ),
-        revision=commit.sha,
+        args=volatile_filled(
+            image.keyed.definition, {"SHA": image.revision(commit.sha), "DATE": commit.date}, os.environ
+        ),
+        revision=image.revision(commit.sha),
         source=sources.checkout.origin,
         created=commit.date,
     )
@@ -303,7 +333,7 @@ def publish_key(r: run.Run, image: Image, digest: str) -> str:
 def _name_locally(r: run.Run, image: Image, building: str) -> None:
     name = f"{image.repository}:{building}"
     if r.engine.present([name]):
-        r.engine.tag(name, f"{image.repository}:{key_tag(image.keyed.key)}")
+        r.engine.tag(name, image.keyed_name)
         r.engine.untag([name])
 
 
@@ -318,17 +348,17 @@ def _report(result: Batch) -> None:
 
 
 @once
-def _engine_keys() -> frozenset[str] | None:
+def _engine_images() -> frozenset[str] | None:
     try:
-        return run.run().engine.content_keys()
+        return run.run().engine.keyed_images()
     except OnevmError:
         return None
 
 
-def engine_has(key: str) -> bool:
-    """Whether the local engine has the image of a key; if no engine answers, the record is believed."""
-    keys = _engine_keys()
-    return keys is None or key in keys
+def engine_has(name: str) -> bool:
+    """Whether the local engine has an image by its name; if no engine answers, the record is believed."""
+    names = _engine_images()
+    return names is None or name in names
 
 
 def batch_seconds() -> dict[str, float]:

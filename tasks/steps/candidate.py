@@ -75,8 +75,8 @@ def _read(stack: Stack, path: Path) -> bytes:
         ) from None
 
 
-def missing_files(stack: Stack, project: ComposeProject) -> list[str]:
-    """Return files of the checkout that services mount and that neither travel nor are on the host.
+def missing_files(stack: Stack, project: ComposeProject) -> list[tuple[str, str]]:
+    """Return (service, path) of files of the checkout that are mounted and neither travel nor are on the host.
 
     A relative mount is looked for below the project folder on the host, so a file of the checkout that does not
     travel would be an empty folder there.
@@ -89,5 +89,5 @@ def missing_files(stack: Stack, project: ComposeProject) -> list[str]:
             if volume.get("type") != "bind" or not source.is_relative_to(stack.path) or not source.exists():
                 continue
             if not any(source == t or source.is_relative_to(t) for t in travelling):
-                found.append(f"{service.name} mounts {source.relative_to(stack.path)}")
+                found.append((service.name, source.relative_to(stack.path).as_posix()))
     return found

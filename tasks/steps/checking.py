@@ -101,7 +101,8 @@ def _stack(r: Run, stack: Stack) -> Finding:
         return Finding(
             subject=subject,
             state="failed",
-            detail="; ".join(stray) + ", which does not travel with the release",
+            detail="; ".join(f"{service} mounts {path}" for service, path in stray)
+            + ", which does not travel with the release",
             next_step=f"add it to stacks.{stack.name}.files",
         )
     if unchecked := sorted(n for n, s in project.active().items() if s.healthcheck is None and not s.is_one_shot):

@@ -92,8 +92,6 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
         OnevmError: it failed; what ran before runs again, unless the stack's `on_failure` is `keep`.
     """
     with d.timings.phase("look"):
-        if current.note:
-            d.screen.warn(f"{d.stack.name}: {current.note}; going on from what really runs")
         d.folder.drop(current.unrecorded)
         candidate = target.narrowed(candidate, current.release, only)
         aim = target.look(d.stack, d.folder, d.host.engine, candidate, only=only)
@@ -102,7 +100,7 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
     if current.release and candidate.matches(current.release) and not aim.plan and not unfinished:
         return Result(release=current.release, plan=aim.plan, recorded=False)
     executor = _executor(d, aim, candidate.compose)
-    release = _staged(d, candidate, aim, current.release)
+    release = _staged(d, candidate, aim, current.release, only)
     previous_files = current.release.files if current.release else {}
     try:
         executor.pull(aim.plan, candidate.pins())
@@ -110,6 +108,7 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
             said = hooks.run(d.folder, "before_deploy", d.stack.hooks.before_deploy, release, {})
     except OnevmError as error:
         _record(d, release, "failed", error.what)
+        _on_failure(d, release, error)
         error.next_step = f"nothing that runs was touched; {error.next_step}"
         raise
     if said:
@@ -169,7 +168,13 @@ def _executor(d: Deployment, aim: target.Target, compose: tuple[str, ...]) -> Ex
     )
 
 
-def _staged(d: Deployment, candidate: Candidate, aim: target.Target, previous: Release | None) -> Release:
+def _staged(
+    d: Deployment,
+    candidate: Candidate,
+    aim: target.Target,
+    previous: Release | None,
+    only: frozenset[str] | None,
+) -> Release:
     created = now()
     dirty = "-dirty" if candidate.dirty else ""
     stamp = created.replace("-", "").replace(":", "")
@@ -188,6 +193,7 @@ def _staged(d: Deployment, candidate: Candidate, aim: target.Target, previous: R
         config=dict(sorted(aim.hashes.items())),
         kind=d.kind,
         restores=d.restores,
+        scope=tuple(sorted(only or ())),
     )
     override = desired.override(candidate.pins(), aim.hashes)
     with d.timings.phase("stage"):
@@ -218,14 +224,18 @@ def _record(d: Deployment, release: Release, outcome: Outcome, reason: str) -> N
     )
 
 
-def _failed(
-    d: Deployment, release: Release, error: OnevmError, previous: Release | None, previous_files: Mapping[str, str]
-) -> None:
-    _record(d, release, "failed", error.what)
+def _on_failure(d: Deployment, release: Release, error: OnevmError) -> None:
     try:
         hooks.run(d.folder, "on_failure", d.stack.hooks.on_failure, release, {"ONEVM_FAILURE": error.what})
     except OnevmError as second:
         d.screen.warn(str(second))
+
+
+def _failed(
+    d: Deployment, release: Release, error: OnevmError, previous: Release | None, previous_files: Mapping[str, str]
+) -> None:
+    _record(d, release, "failed", error.what)
+    _on_failure(d, release, error)
     if d.stack.on_failure == "keep":
         error.next_step = f"the failed release {release.id} was left as it is (on_failure = keep); {error.next_step}"
         return

@@ -9,7 +9,7 @@ from tasks.core.durations import spoken
 from tasks.core.errors import OnevmError, UsageError
 from tasks.core.model import Stack
 from tasks.core.release import Release
-from tasks.steps import bake, publish, ready, recorded, run, selection, variables
+from tasks.steps import bake, planning, publish, ready, recorded, run, selection, variables
 from tasks.steps import deploy as deployment
 from tasks.steps.candidate import Candidate
 from tasks.steps.once import once
@@ -43,13 +43,7 @@ def deploy(stack_name: str) -> None:
         publish.published(stack_name)
 
     def checked_out(current: Current) -> Candidate:
-        candidate = ready.candidate(r, stack, images, current.release)
-        if candidate.dirty and not r.project.configuration.hosts[stack.host].is_local and not variables.flag("dirty"):
-            raise OnevmError(
-                f"stack {stack_name} has uncommitted changes, and host {stack.host} is not this machine",
-                next_step="commit them, or say dirty=1",
-            )
-        return candidate
+        return ready.candidate(r, stack, images, current.release)
 
     commit = r.sources(stack).commit.sha[:7]
     _go(r, stack, checked_out, only=only, doing=f"deploy of {stack_name} at commit {commit}", images=images)
@@ -115,6 +109,8 @@ def _go(
                 f"stack {stack.name} was never deployed, and its first deploy cannot be one of single services",
                 next_step=f"run `doit deploy:{stack.name}`",
             )
+        for text in planning.notes_on(stack, current):
+            screen.warn(f"{stack.name}: {text}")
         found = candidate(current)
         d = deployment.Deployment(
             stack=stack,

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+from tasks.adapters.release_folder import Current
 from tasks.core.model import Stack
 from tasks.core.plan import Operation, Plan, ordered
 from tasks.core.release import Release
-from tasks.steps import bake, ready, run, target, why
+from tasks.steps import bake, ready, recorded, run, target, variables, why
 from tasks.steps.bake import Image
 
 
@@ -19,7 +20,8 @@ class StackPlan:
         dirty: whether uncommitted changes would go in.
         current: the release that runs.
         commits: commits since then, newest first, as `sha7 subject`; None if that cannot be told.
-        notes: what was found wrong with the records.
+        notes: what deserves a look.
+        cut_off: whether a run was cut off on the host, which the next deploy settles.
     """
 
     plan: Plan
@@ -28,6 +30,7 @@ class StackPlan:
     current: Release | None
     commits: tuple[str, ...] | None
     notes: tuple[str, ...] = ()
+    cut_off: bool = False
 
 
 def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
@@ -40,6 +43,14 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
     """
     folder = r.folder(stack)
     current = folder.current()
+    notes = list(notes_on(stack, current))
+    if sha := variables.text("sha"):
+        candidate = recorded.of_commit(r, stack, sha, folder.releases()[0], current.release)
+        candidate = target.narrowed(candidate, current.release, only)
+        aim = target.look(stack, folder, r.host(stack).engine, candidate, only=only)
+        return StackPlan(
+            plan=aim.plan, sha=candidate.sha, dirty=False, current=current.release, commits=None, notes=tuple(notes)
+        )
     built = r.project.compose[stack.name].built()
     names = frozenset(f"{stack.name}.{name}" for name in built if only is None or name in only)
     images = bake.keyed_images(r, names, names)
@@ -49,14 +60,16 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
     candidate = target.narrowed(candidate, current.release, only)
     sources = r.sources(stack)
     released = current.release.services if current.release else {}
-    stale = {
+    reasons = {
         name: why.stale(sources, image.keyed, released.get(name))
         for name, image in by_service.items()
-        if image.state != "fresh"
+        if image.state != "fresh" or (name in released and released[name].content_key != image.keyed.key)
     }
+    stale = {name: reason for name, reason in reasons.items() if by_service[name].state != "fresh"}
     active = r.project.compose[stack.name].active()
     unbuilt = {name: reason for name, reason in stale.items() if name in active}
-    aim = target.look(stack, folder, r.host(stack).engine, candidate, unbuilt=unbuilt, only=only)
+    engine = r.host(stack).engine
+    aim = target.look(stack, folder, engine, candidate, unbuilt=unbuilt, why=reasons, only=only)
     operations = list(aim.plan.operations)
     for name, image in by_service.items():
         operations += _of_image(r, image, stale.get(name))
@@ -66,8 +79,20 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
         dirty=candidate.dirty,
         current=current.release,
         commits=_commits(r, stack, current.release),
-        notes=(current.note,) if current.note else (),
+        notes=tuple(notes),
+        cut_off=bool(current.switching),
     )
+
+
+def notes_on(stack: Stack, current: Current) -> tuple[str, ...]:
+    """Return what deserves a look before a stack is deployed."""
+    notes = [current.note] if current.note else []
+    if current.switching:
+        notes.append(f"a run was cut off on its way to release {current.switching}; the next deploy settles that")
+    asked = sorted(name for name, settings in stack.services.items() if settings.rollout == "start-first")
+    if asked:
+        notes.append(f'rollout = "start-first" is not built yet: {", ".join(asked)} will be recreated in place')
+    return tuple(notes)
 
 
 def _of_image(r: run.Run, image: Image, reason: str | None) -> list[Operation]:

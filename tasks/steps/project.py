@@ -3,7 +3,8 @@
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tasks.adapters import compose as compose_adapter
 from tasks.core import compose, config
 from tasks.core.build import BuildDefinition
 from tasks.core.compose import ComposeProject
-from tasks.core.errors import ConfigurationError, OnevmError
+from tasks.core.errors import ConfigurationError, OnevmError, UsageError
 from tasks.core.model import Configuration, Stack
 from tasks.steps import variables
 
@@ -98,6 +99,7 @@ def load(path: Path, folder: Path) -> Project:
     below = os.path.relpath(path)
     at_home = Path.cwd() == Path(doit.get_initial_workdir() or ".").resolve()
     configuration = config.load(Path(below) if at_home and not below.startswith("..") else path, os.environ)
+    configuration = _elsewhere(configuration, variables.text("host"))
     stacks = configuration.stacks
     try:
         with ThreadPoolExecutor(max(1, min(8, len(stacks)))) as pool:
@@ -111,6 +113,18 @@ def load(path: Path, folder: Path) -> Project:
     if problems:
         raise ConfigurationError(tuple(sorted(problems, key=lambda p: p.line)))
     return Project(configuration=configuration, compose=found, cache=folder)
+
+
+def _elsewhere(configuration: Configuration, host: str) -> Configuration:
+    """Return the configuration with every stack on another host, if one is named."""
+    if not host:
+        return configuration
+    if host not in configuration.hosts:
+        near = get_close_matches(host, configuration.hosts, 1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise UsageError(f"host={host}: services.toml has no such host{hint}")
+    stacks = {name: replace(stack, host=host) for name, stack in configuration.stacks.items()}
+    return replace(configuration, stacks=stacks)
 
 
 def _compose(stack: Stack, folder: Path) -> ComposeProject:

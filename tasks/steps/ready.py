@@ -27,9 +27,10 @@ def candidate(r: Run, stack: Stack, images: Mapping[str, Image], previous: Relea
     """
     project = r.project.compose[stack.name]
     if stray := missing_files(stack, project):
-        entries = ", ".join(f'"{text.rpartition(" ")[2]}"' for text in stray)
+        entries = ", ".join(f'"{path}"' for _, path in stray)
+        mounts = "; ".join(f"{service} mounts {path}" for service, path in stray)
         raise OnevmError(
-            f"stack {stack.name}: {'; '.join(stray)}, which does not travel with the release",
+            f"stack {stack.name}: {mounts}, which does not travel with the release",
             next_step=f"configuration: add {entries} to stacks.{stack.name}.files in services.toml; data: use a volume",
         )
     sources = r.sources(stack)
@@ -69,7 +70,7 @@ def _built(r: Run, image: Image, previous: Release | None) -> ReleasedService:
     if known and known.image == pinned and known.content_key == image.keyed.key:
         return known
     if image.state == "built":
-        revision = r.sources(r.project.stacks[image.keyed.definition.stack]).commit.sha
+        revision = image.revision(r.sources(r.project.stacks[image.keyed.definition.stack]).commit.sha)
     else:
         revision = r.registry.labels(image.path, image.digest).get(REVISION_LABEL, "")
     return ReleasedService(image=pinned, content_key=image.keyed.key, revision=revision)

@@ -43,6 +43,7 @@ def look(
     candidate: Candidate,
     *,
     unbuilt: Mapping[str, str] | None = None,
+    why: Mapping[str, str] | None = None,
     only: frozenset[str] | None = None,
 ) -> Target:
     """Resolve a candidate on the host, take the snapshot, and plan.
@@ -53,9 +54,11 @@ def look(
         engine: the host's engine.
         candidate: what is to be released.
         unbuilt: services whose image is not built yet, with the reason.
+        why: what is known about the reason of a service's new image.
         only: services to touch; None for all.
     """
     waiting = unbuilt or {}
+    reasons = {**(why or {}), **waiting}
     pins = candidate.pins()
     placeholders = dict.fromkeys(waiting, UNBUILT)
     with ThreadPoolExecutor(2) as pool:
@@ -77,7 +80,7 @@ def look(
         if name in pins
     }
     wanted = {
-        name: Desired(image=pins.get(name), config_hash=hashes.get(name), why=waiting.get(name, ""))
+        name: Desired(image=pins.get(name), config_hash=hashes.get(name), why=reasons.get(name, ""))
         for name in project.services
     }
     plan = reconcile(stack.name, project.services, wanted, observed, only=only)

@@ -9,6 +9,7 @@ from tasks.core.errors import UsageError
 
 KNOWN = {
     "config": "another services.toml",
+    "host": "another host than the stacks' own",
     "sha": "the commit of a release",
     "dirty": "dirty=1 lets uncommitted changes go to a host over SSH",
     "lock_wait": "seconds to wait for another deploy of the same stack",

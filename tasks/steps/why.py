@@ -23,7 +23,7 @@ def stale(sources: Sources, keyed: Keyed, released: ReleasedService | None) -> s
         return "its image is in no registry"
     changed = set(keyed.uncommitted)
     checkout = sources.checkout
-    base = released.revision
+    base = released.revision.removesuffix("-dirty")
     if not base or not checkout.has(base):
         known = f"commit {base[:7]}, from which it runs, is not in this clone" if base else "from an unknown commit"
         return _listed(changed) or f"changed files unknown: {known}"

@@ -114,15 +114,15 @@ def mounting(path: Path, *sources: str, active: bool = True, kind: str = "bind")
 def test_a_mounted_file_that_does_not_travel_is_missing_on_the_host(tmp_path: Path) -> None:
     write(tmp_path, **{"caddy/Caddyfile": b"1", "src/app.py": b"1"})
     project = mounting(tmp_path, f"{tmp_path}/caddy/Caddyfile", f"{tmp_path}/src")
-    assert missing_files(stack(tmp_path), project) == ["web mounts caddy/Caddyfile", "web mounts src"]
-    assert missing_files(stack(tmp_path, "caddy"), project) == ["web mounts src"]
+    assert missing_files(stack(tmp_path), project) == [("web", "caddy/Caddyfile"), ("web", "src")]
+    assert missing_files(stack(tmp_path, "caddy"), project) == [("web", "src")]
     assert missing_files(stack(tmp_path, "caddy/Caddyfile", "src"), project) == []
 
 
 def test_a_file_named_like_the_beginning_of_another_does_not_stand_for_it(tmp_path: Path) -> None:
     write(tmp_path, caddy=b"1", caddyfile=b"1")
     assert missing_files(stack(tmp_path, "caddy"), mounting(tmp_path, f"{tmp_path}/caddyfile")) == [
-        "web mounts caddyfile"
+        ("web", "caddyfile")
     ]
 
 

@@ -9,6 +9,8 @@ long as it takes to start Python and import doit.
 import argparse
 import json
 import os
+import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +27,9 @@ Measured = tuple[str, Seconds]
 def main() -> None:
     """Measure, print the table, and write it down if asked to."""
     options = _options()
+    # What was made goes away with us, however we end.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     results: dict[int, dict[str, Seconds]] = {}
     notes, stacks = [], []
     for services in options.services:

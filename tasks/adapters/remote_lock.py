@@ -70,10 +70,10 @@ def held(
     beating.start()
     try:
         _take(child, folder.name, wait_seconds, waiting)
-        ssh.held = (str(folder / "lock"), token)
+        ssh.held, ssh.keeper = (str(folder / "lock"), token), child
         yield
     finally:
-        ssh.held = None
+        ssh.held = ssh.keeper = None
         stop.set()
         beating.join()
         if child.stdin:

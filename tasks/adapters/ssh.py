@@ -62,6 +62,7 @@ class Ssh:
         self._sessions = threading.BoundedSemaphore(MOST_SESSIONS)
         self._forwards = 0
         self.held: tuple[str, str] | None = None
+        self.keeper: Child | None = None
 
     def _command(self, *args: str) -> list[str]:
         # Without its master ssh would quietly make a connection of its own, and another for every command.
@@ -83,8 +84,13 @@ class Ssh:
         Variables are set on the VM's side of the connection, through standard input, never on a command line.
 
         Raises:
-            OnevmError: the connection is lost.
+            OnevmError: the connection is lost, or the lock that was held.
         """
+        if self.keeper and self.keeper.poll() is not None and self._master.poll() is None:
+            raise OnevmError(
+                f"host {self.name}: the connection stood still so long that the lock was given to others",
+                next_step="run the same command again: it goes on from what runs then",
+            )
         words = list(args)
         if survive:
             if self.held is None:

@@ -245,3 +245,22 @@ def test_a_step_of_a_run_that_was_cut_off_is_waited_for(shop: RemoteShop, other:
     (shop.home / "go").touch()
     shop.doit("deploy", IN_TIME).ok()
     check_over(shop)
+
+
+def test_a_run_that_lost_its_lock_records_nothing_and_says_so(
+    shop: RemoteShop, other: Callable[[], RemoteShop]
+) -> None:
+    first = waiting_for_health(shop)
+    release = shop.current
+    # As after a connection that stood still for longer than the lease, and then went on.
+    for pid, line in shop.processes().items():
+        if "flock -n 9" in line and pid not in here(shop):
+            os.kill(pid, signal.SIGKILL)
+    let_go(shop)
+    ended = first.wait()
+    assert ended.code == 1, ended
+    assert "the lock was given to others" in said(ended)
+    assert shop.current == release
+    assert shop.sha not in {release["sha"] for release in shop.releases()}
+    other().doit("deploy", IN_TIME).ok()
+    check_over(shop)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.e2e.remote import RegistryDoor, RemoteShop, opened, registry_door
 from tests.e2e.vm import Vm, running_vm
-from tests.integration.shop import until
+from tests.integration.shop import LONGEST_RUN, until
 
 DISK = "700m"
 PORT = 8000
@@ -176,20 +176,30 @@ def world() -> Iterator[World]:
 
 
 def measure(w: World, recreates: int = 3) -> None:
-    """Measure what a run takes, and for how long b does not answer, where nothing is broken."""
+    """Measure what a run takes, and for how long b does not answer, where nothing is broken.
+
+    Args:
+        w: the world.
+        recreates: how many deploys, each with a rollback after it.
+    """
     for number in range(recreates):
         for verb in ("deploy", "rollback"):
             if verb == "deploy":
                 w.shop.change(PROBED, f"b measured {number} {time.monotonic()}")
             begin = time.monotonic()
             run = w.shop.start(verb)
-            until(lambda: has_lock(w) or run.process.poll() is not None, "the lock is taken")  # noqa: B023
+            until(lambda: has_lock(w) or run.process.poll() is not None, "the lock is taken", LONGEST_RUN)  # noqa: B023
             locked = time.monotonic()
             run.wait().ok()
             end = time.monotonic()
             until(lambda: w.answering(end), "b answers")  # noqa: B023
             w.recreates.append(w.gap(begin, time.monotonic()))
             w.took[verb] = (locked - begin, end - begin)
+    w.shop.doit("deploy").ok()
+
+
+def measure_engine(w: World) -> None:
+    """Measure for how long b does not answer where the engine is restarted and nothing else happens."""
     begin = time.monotonic()
     w.restart_engine()
     until(lambda: w.answering(begin + 0.5), "b answers after the engine's restart")

@@ -18,21 +18,25 @@ NO_DEPS_IS_SAFE = Version(2, 29, 3)
 
 # A release's files come as a tar on standard input; nothing is left behind.
 _CONFIG = """set -eu; umask 077
-project=$1; shift
+profiles=$1 project=$2; shift 2
 dir=$(mktemp -d); trap 'rm -rf "$dir"' EXIT; trap 'exit 143' TERM INT HUP
 tar -xf - -C "$dir"
-cd "$dir"; docker compose --project-directory "$project" "$@" config --format json
+cd "$dir"; set -- --project-directory "$project" "$@"
 """
-_RECORDED = """set -eu
-docker compose "$@" config --format json
+# Services that a profile holds back are still the stack's: their containers are no orphans.
+_SHOW = """
+if [ "$profiles" = 1 ]; then docker compose "$@" config --services; set -- --profile "*" "$@"; fi
+echo; docker compose "$@" config --format json
+"""
+_RECORDED = """set -eu; profiles=$1; shift
 """
 _HASHES = """for path in "$@"; do [ -f "$path" ] && sha256sum -- "$path"; done; exit 0"""
 
 
 def configuration(
     folder: ReleaseFolder, files: Mapping[str, bytes], compose: Sequence[str], override: str
-) -> dict[str, Any]:
-    """Return what Compose on the host makes of a release's files.
+) -> tuple[dict[str, Any], frozenset[str]]:
+    """Return what Compose on the host makes of a release's files, and the services that run.
 
     The host's own `.env` and `env_file`s are in it, so it is handled like a secret: never kept, never shown.
 
@@ -44,22 +48,28 @@ def configuration(
     """
     flags = ["-p", folder.stack, *(part for name in (*compose, OVERRIDE) for part in ("-f", name))]
     data = archive({**files, OVERRIDE: override.encode()})
-    command = ["sh", "-c", _CONFIG, "sh", str(folder.project), *flags]
+    profiles = "1" if any(b"profiles" in files[name] for name in compose) else "0"
+    return _shown(folder, ["sh", "-c", _CONFIG + _SHOW, "sh", profiles, str(folder.project), *flags], data)
+
+
+def recorded(
+    folder: ReleaseFolder, release: PurePosixPath, compose: Sequence[str]
+) -> tuple[dict[str, Any], frozenset[str]]:
+    """Return what Compose on the host makes of a release that is there, and the services that run."""
+    return _shown(folder, ["sh", "-c", _RECORDED + _SHOW, "sh", "1", *folder.compose(release, compose)[2:]], None)
+
+
+def _shown(folder: ReleaseFolder, command: list[str], data: bytes | None) -> tuple[dict[str, Any], frozenset[str]]:
     try:
         out = folder.transport.run(command, timeout=CONFIG_SECONDS, input=data).stdout
     except CommandFailed as failed:
         raise _explained(folder, failed) from None
-    return document(out)
-
-
-def recorded(folder: ReleaseFolder, release: PurePosixPath, compose: Sequence[str]) -> dict[str, Any]:
-    """Return what Compose on the host makes of a release that is there."""
-    command = ["sh", "-c", _RECORDED, "sh", *folder.compose(release, compose)[2:]]
-    try:
-        out = folder.transport.run(command, timeout=CONFIG_SECONDS).stdout
-    except CommandFailed as failed:
-        raise _explained(folder, failed) from None
-    return document(out)
+    names, _, text = out.partition("\n{")
+    found = document("{" + text)
+    services: dict[str, Any] = found.get("services") or {}
+    for spec in services.values():
+        spec.pop("build", None)
+    return found, frozenset(names.split()) or frozenset(services)
 
 
 def version(transport: Transport) -> Version:

@@ -162,7 +162,8 @@ class ReleaseFolder:
         try:
             text = self._script(_FETCH, release.id, *expected)
             with tarfile.open(fileobj=io.BytesIO(base64.b64decode(text))) as tar:
-                found = {m.name: file.read() for m in tar.getmembers() if (file := tar.extractfile(m))}
+                read = {m: file.read() for m in tar.getmembers() if (file := tar.extractfile(m))}
+                found = {m.name: Executable(data) if m.mode & 0o100 else data for m, data in read.items()}
         except (OnevmError, tarfile.TarError, ValueError):
             found = {}
         wrong = sorted(
@@ -211,13 +212,17 @@ class ReleaseFolder:
         return shlex.join([*self.compose(self.path / "current", files), "up", "-d"])
 
 
+class Executable(bytes):
+    """The content of a file that keeps its executable bit when it travels."""
+
+
 def archive(files: Mapping[str, bytes]) -> bytes:
-    """Return a tar archive of files; a value that starts with an executable's mark keeps mode 755."""
+    """Return a tar archive of files."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, content in sorted(files.items()):
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
-            entry.mode = 0o755 if content.startswith(b"#!") else 0o644
+            entry.mode = 0o755 if isinstance(content, Executable) else 0o644
             tar.addfile(entry, io.BytesIO(content))
     return buffer.getvalue()

@@ -35,8 +35,8 @@ def reconcile(
 
     Args:
         stack: the stack's name.
-        services: the active services of the desired Compose files.
-        desired: what each of them shall be.
+        services: the services of the desired Compose files; containers of others are orphans.
+        desired: what each service shall be that runs.
         observed: the snapshot of the host.
         only: services to touch; None for all. Orphans are left alone unless it is None.
     """

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.adapters.release_folder import Executable
 from tasks.core.compose import ComposeProject
 from tasks.core.errors import OnevmError
 from tasks.core.model import Stack
@@ -67,7 +68,8 @@ def read_files(stack: Stack) -> tuple[dict[str, bytes], dict[str, str]]:
 
 def _read(stack: Stack, path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        content = path.read_bytes()
+        return Executable(content) if path.stat().st_mode & 0o100 else content
     except OSError as error:
         raise OnevmError(
             f"stack {stack.name}: {path} cannot be read: {error.strerror}",

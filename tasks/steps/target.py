@@ -64,24 +64,24 @@ def look(
     with ThreadPoolExecutor(2) as pool:
         seen = pool.submit(engine.observe, stack.name, pins.values())
         engine_version = pool.submit(engine.version)
-        definition = host_compose.configuration(
+        definition, active = host_compose.configuration(
             folder, candidate.contents, candidate.compose, desired.override({**placeholders, **pins}, {})
         )
         check_version(engine_version.result(), folder.transport.name)
         observed = seen.result()
     outside = desired.referenced_files(definition, folder.project, candidate.files)
     elsewhere = host_compose.file_hashes(folder.transport, outside)
-    project = compose.parse(stack, definition, frozenset(definition.get("services") or {}))
+    project = compose.parse(stack, definition, active)
     hashes = {
         name: desired.config_hash(
             service.definition, definition, folder=folder.project, files=candidate.files, elsewhere=elsewhere
         )
-        for name, service in project.services.items()
+        for name, service in project.active().items()
         if name in pins
     }
     wanted = {
         name: Desired(image=pins.get(name), config_hash=hashes.get(name), why=reasons.get(name, ""))
-        for name in project.services
+        for name in project.active()
     }
     plan = reconcile(stack.name, project.services, wanted, observed, only=only)
     return Target(project=project, hashes=hashes, observed=observed, plan=plan)
@@ -96,16 +96,16 @@ def look_back(stack: Stack, folder: ReleaseFolder, engine: Engine, release: Rele
     pins = {name: service.image for name, service in release.services.items()}
     with ThreadPoolExecutor(1) as pool:
         seen = pool.submit(engine.observe, stack.name, pins.values())
-        definition = host_compose.recorded(folder, folder.folder_of(release.id), tuple(release.compose))
+        definition, active = host_compose.recorded(folder, folder.folder_of(release.id), tuple(release.compose))
         observed = seen.result()
-    project = compose.parse(stack, definition, frozenset(definition.get("services") or {}))
+    project = compose.parse(stack, definition, active)
     hashes = {
         name: str((service.definition.get("labels") or {}).get(CONFIG_LABEL, ""))
-        for name, service in project.services.items()
+        for name, service in project.active().items()
     }
     wanted = {
         name: Desired(image=pins.get(name), config_hash=hashes[name], why=f"back to release {release.id}")
-        for name in project.services
+        for name in project.active()
     }
     plan = reconcile(stack.name, project.services, wanted, observed)
     return Target(project=project, hashes=hashes, observed=observed, plan=plan)

@@ -204,8 +204,8 @@ def main() -> None:
     """Play the rounds; ends with 1 if one was not survived."""
     options = _options()
     # Everything is taken away on every way out.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda number, _: sys.exit(128 + number))
     with world() as w:
         measure(w)
         measure_engine(w)

@@ -1,5 +1,6 @@
 """What `doit plan` says: everything a deploy would do, found out without changing anything."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from tasks.adapters.release_folder import Current
@@ -71,8 +72,9 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
     engine = r.host(stack).engine
     aim = target.look(stack, folder, engine, candidate, unbuilt=unbuilt, why=reasons, only=only)
     operations = list(aim.plan.operations)
-    for name, image in by_service.items():
-        operations += _of_image(r, image, stale.get(name))
+    with ThreadPoolExecutor(bake.PARALLEL_LOOKUPS) as pool:
+        for found in pool.map(lambda name: _of_image(r, by_service[name], stale.get(name)), by_service):
+            operations += found
     return StackPlan(
         plan=Plan(stack=stack.name, operations=ordered(operations)),
         sha=candidate.sha,

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -26,6 +27,11 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(7200)]
 
 BATCH = 10
 CASES = int(os.environ.get("ONEVM_CONTEXT_CASES", "0"))
+
+# The last: what is left of the reason where BuildKit finds a pattern wrong only when it comes to use it.
+REFUSAL = re.compile(
+    "syntax error in pattern|illegal exclusion pattern|non-printable ASCII characters|Canceled: context canceled"
+)
 
 Seen = dict[str, tuple[str, bool, str]]
 
@@ -188,16 +194,16 @@ def docker(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def build(context: Path, dockerfile: Path, *options: str) -> tuple[Seen | None, str]:
-    """Build alone; return what arrived (None if the build failed) and what it said."""
+def build(context: Path, dockerfile: Path, *options: str) -> Seen | str:
+    """Build alone; return what arrived, or what was said if the build failed."""
     tar = context.parent / "out.tar"
     done = docker(
         "build", "--progress=plain", "-f", str(dockerfile), f"--output=type=tar,dest={tar}", *options, str(context)
     )
-    return (None if done.returncode else arrived(tar)), done.stderr
+    return done.stderr if done.returncode else arrived(tar)
 
 
-def bake(made: list[tuple[Path, Path]]) -> list[Seen | None]:
+def bake(made: list[tuple[Path, Path]]) -> list[Seen | str]:
     """Build many at once, each alone again if one of them fails."""
     targets = {
         f"t{number}": {
@@ -211,7 +217,7 @@ def bake(made: list[tuple[Path, Path]]) -> list[Seen | None]:
     file.write_text(json.dumps({"target": targets}))
     if docker("bake", "-f", str(file), "--progress=quiet", *targets).returncode == 0:
         return [arrived(context.parent / "out.tar") for context, _ in made]
-    return [build(context, dockerfile)[0] for context, dockerfile in made]
+    return [build(context, dockerfile) for context, dockerfile in made]
 
 
 def arrived(tar: Path) -> Seen:
@@ -258,9 +264,10 @@ def ours(context: Path, dockerfile: Path) -> Seen | ConfigurationError:
         return error
 
 
-def disagreement(case: Case, mine: Seen | ConfigurationError, theirs: Seen | None) -> str:
-    if isinstance(mine, ConfigurationError) or theirs is None:
-        return "" if isinstance(mine, ConfigurationError) and theirs is None else f"{case}\n{mine=!s}\n{theirs=}"
+def disagreement(case: Case, mine: Seen | ConfigurationError, theirs: Seen | str) -> str:
+    if isinstance(mine, ConfigurationError) or isinstance(theirs, str):
+        both = isinstance(mine, ConfigurationError) and isinstance(theirs, str) and REFUSAL.search(theirs)
+        return "" if both else f"{case}\n{mine=!s}\n{theirs=!s}"
     missing = {path: theirs[path] for path in theirs if theirs[path] != mine.get(path)}
     too_many = {path: mine[path] for path in mine if mine[path] != theirs.get(path)}
     return f"{case}\nonly BuildKit: {missing}\nonly ours: {too_many}" if missing or too_many else ""
@@ -309,7 +316,7 @@ def compare(room: Path, batch: list[Case]) -> list[str]:
         mine = [ours(*place) for place in made]
         good = [place for place, result in zip(made, mine, strict=True) if not isinstance(result, ConfigurationError)]
         theirs = dict(zip(good, bake(good), strict=True)) if good else {}
-        theirs |= {place: build(*place)[0] for place in made if place not in theirs}
+        theirs |= {place: build(*place) for place in made if place not in theirs}
         found = (
             disagreement(case, result, theirs[place]) for case, place, result in zip(batch, made, mine, strict=True)
         )
@@ -339,13 +346,14 @@ def test_a_named_context_has_its_own_ignore_file_and_no_other(room: Path) -> Non
     main = Case(things={"unused": "file"}, own_ignore="a").make(room / "main")
     named, _ = Case(things={"a": "file", "b": "file"}, ignore="b").make(room / "named")
     main[1].write_text("FROM scratch\nCOPY --from=named . /\n")
-    theirs, said = build(*main, f"--build-context=named={named}")
-    assert theirs == expected(list_context(str(named), ignore_rules(str(named), None))), said
-    assert {"a", "b"} & set(theirs or ()) == {"a"}
+    theirs = build(*main, f"--build-context=named={named}")
+    assert theirs == expected(list_context(str(named), ignore_rules(str(named), None)))
+    assert {"a", "b"} & set(theirs) == {"a"}
 
 
 def test_the_text_of_a_refusal_names_the_pattern_that_buildkit_names(room: Path) -> None:
     place = Case(things={}, ignore="fine\nnot[").make(room / "refused")
-    _, said = build(*place)
+    said = build(*place)
+    assert isinstance(said, str)
     assert "not[" in said
     assert "2: not[: " in str(ours(*place))

@@ -75,7 +75,9 @@ def home(request):
     return Reply(
         PAGE.substitute(
             style=STYLE,
-            thanks=f'<p class="thanks" role="status">Thank you! Order {int(thanks)} is on its way.</p>' if thanks.isdigit() else "",
+            thanks=f'<p class="thanks" role="status">Thank you! Order {int(thanks)} is on its way.</p>'
+            if thanks.isdigit()
+            else "",
             products="".join(map(card, ask("GET", "/api/products"))),
             orders=order_list(ask("GET", "/api/orders")),
             versions=" · ".join(map(stamp, (VERSION, ask("GET", "/api/devops/version")))),

@@ -11,12 +11,12 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from tasks.adapters.release_folder import OVERRIDE, Current, ReleaseFolder, archive
+from tasks.adapters.release_folder import OVERRIDE, Current, Executable, ReleaseFolder, archive
 from tasks.adapters.transport import Local
 from tasks.core.errors import OnevmError
 from tasks.core.release import Release, ReleasedService
 
-FILES = {"compose.yaml": b"services: {}\n", "caddy/Caddyfile": b":80\n", "hook.sh": b"#!/bin/sh\n"}
+FILES = {"compose.yaml": b"services: {}\n", "caddy/Caddyfile": b":80\n", "hook.sh": Executable(b"#!/bin/sh\n")}
 TRAVELLING = ["caddy/Caddyfile", "hook.sh"]
 
 

@@ -16,6 +16,7 @@ class Target:
 
     Attributes:
         definition: what to build.
+        context: where BuildKit is to find its build context, if under another name than its own.
         content_key: the key of its inputs.
         reference: the tag to give the image.
         repository: its repository, for the cache.
@@ -35,6 +36,7 @@ class Target:
     revision: str
     source: str
     created: str
+    context: str = ""
 
 
 def target_names(definitions: Sequence[BuildDefinition]) -> dict[tuple[str, str], str]:
@@ -78,7 +80,7 @@ def _target(target: Target, builder: Builder, names: Mapping[tuple[str, str], st
         CREATED_LABEL: target.created,
     }
     spec: dict[str, Any] = {
-        "context": d.context,
+        "context": target.context or d.context,
         "args": dict(target.args),
         "labels": {name: value for name, value in labels.items() if value or name in own},
         "tags": [target.reference],

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tasks.adapters import buildx
+from tasks.adapters import buildx, context_names, temporary
 from tasks.adapters.engine import check_version
 from tasks.core import bake as bakefile
 from tasks.core.build import BuildDefinition
@@ -194,22 +194,27 @@ def _bake(r: run.Run, result: Batch, stale: list[Image]) -> None:
         r.screen.begin(image.name, "building")
     secrets = r.build_secrets({s.environment for i in stale for s in i.keyed.definition.secrets if s.environment})
     needs_login = any(image.pushed for image in stale)
-    file = bakefile.bake_file(
-        [_target(r, i) for i in stale], [_target(r, i) for i in bases], r.project.configuration.builder, names
-    )
 
     def tell(step: Step) -> None:
         image = by_target.get(step.target)
         if image:
             r.screen.note(image.name, step.text)
 
-    baked = buildx.bake(
-        file,
-        sorted(by_target),
-        builder=r.project.configuration.builder.name,
-        env={**(r.login if needs_login else {}), **secrets},
-        tell=tell,
-    )
+    with temporary.folder("contexts") as folder:
+        links = context_names.linked(folder, r.project.cache / "contexts", [i.keyed.inputs for i in (*stale, *bases)])
+        file = bakefile.bake_file(
+            [_target(r, i, links) for i in stale],
+            [_target(r, i, links) for i in bases],
+            r.project.configuration.builder,
+            names,
+        )
+        baked = buildx.bake(
+            file,
+            sorted(by_target),
+            builder=r.project.configuration.builder.name,
+            env={**(r.login if needs_login else {}), **secrets},
+            tell=tell,
+        )
     result.baked = tuple(sorted(by_target))
     with ThreadPoolExecutor(PARALLEL_LOOKUPS) as pool:
         list(pool.map(lambda item: _settle(r, item[1], item[0], baked), by_target.items()))
@@ -244,7 +249,7 @@ def _refuse_what_bake_cannot(definition: BuildDefinition) -> None:
         )
 
 
-def _target(r: run.Run, image: Image) -> bakefile.Target:
+def _target(r: run.Run, image: Image, links: Mapping[str, str]) -> bakefile.Target:
     stack = r.project.stacks[image.keyed.definition.stack]
     sources = r.sources(stack)
     commit = sources.commit
@@ -260,6 +265,7 @@ def _target(r: run.Run, image: Image) -> bakefile.Target:
         revision=image.revision(commit.sha),
         source=sources.checkout.origin,
         created=commit.date,
+        context=links.get(image.keyed.definition.context, ""),
     )
 
 

@@ -10,7 +10,7 @@ The lock is held from the look to the record. Everything before `switch` changes
 import getpass
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from tasks.adapters.host import Reached
@@ -20,12 +20,15 @@ from tasks.core.errors import OnevmError
 from tasks.core.model import Stack
 from tasks.core.plan import Plan
 from tasks.core.release import Outcome, Release
-from tasks.steps import hooks, target, verify
+from tasks.steps import hooks, target, verify, wait
 from tasks.steps.candidate import Candidate
 from tasks.steps.execute import Executor
 from tasks.steps.output import Screen
 from tasks.steps.run import now
 from tasks.steps.timings import Timings
+
+# An engine that was restarted in the middle of a deploy: to go back, it must answer again.
+ENGINE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,9 +118,7 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
         d.screen.say(f"{d.stack.name}: before_deploy: {said}")
     try:
         _place(d, release.id, candidate.files, previous_files)
-        executor.sweep(aim.plan)
-        executor.switch(aim.plan, d.folder.folder_of(release.id), starting)
-        executor.remove(aim.plan)
+        _carry_out(d, executor, aim, release.id, starting)
         with d.timings.phase("verify"):
             verify.verify(d.stack, release, d.host)
     except OnevmError as error:
@@ -206,9 +207,15 @@ def _place(d: Deployment, release_id: str, files: Mapping[str, str], before: Map
     d.folder.place(release_id, sorted(files), sorted(before.keys() - files.keys()))
 
 
-def _record(d: Deployment, release: Release, outcome: Outcome, reason: str) -> None:
-    from dataclasses import replace
+def _carry_out(
+    d: Deployment, executor: Executor, aim: target.Target, release_id: str, starting: frozenset[str]
+) -> None:
+    executor.sweep(aim.plan)
+    executor.switch(aim.plan, d.folder.folder_of(release_id), starting)
+    executor.remove(aim.plan)
 
+
+def _record(d: Deployment, release: Release, outcome: Outcome, reason: str) -> None:
     final = replace(release, outcome=outcome, reason=reason, timings=dict(d.timings.seconds))
     d.folder.record(final)
     d.folder.audit(
@@ -245,13 +252,12 @@ def _failed(
     d.screen.say(f"{error.what}; {d.stack.name} goes back to release {previous.id}")
     try:
         with d.timings.phase("back"):
+            wait.until_answering(d.host.engine, ENGINE_SECONDS)
             _place(d, previous.id, previous_files, release.files)
             aim = target.look_back(d.stack, d.folder, d.host.engine, previous)
             executor = _executor(d, aim, tuple(previous.compose))
             executor.pull(aim.plan, {name: s.image for name, s in previous.services.items()})
-            executor.sweep(aim.plan)
-            executor.switch(aim.plan, d.folder.folder_of(previous.id), frozenset())
-            executor.remove(aim.plan)
+            _carry_out(d, executor, aim, previous.id, frozenset())
             d.folder.activate(previous.id)
     except OnevmError as second:
         error.detail += f"\n\ngoing back to release {previous.id} failed too:\n{second}"

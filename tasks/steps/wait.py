@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from tasks.adapters.engine import Engine
 from tasks.core.compose import ComposeService
 from tasks.core.durations import spoken
-from tasks.core.errors import OnevmError
+from tasks.core.errors import OnevmError, ToolError
 from tasks.core.observed import Container
 
 SETTLED_SECONDS = 5.0
@@ -45,6 +45,28 @@ def watch(engine: Engine, stack: str) -> Iterator[Watch]:
     found = Watch()
     with engine.watching(stack, found.notice):
         yield found
+
+
+def until_answering(engine: Engine, seconds: float) -> None:
+    """Return when an engine answers: at once, or after its restart.
+
+    Args:
+        engine: the engine.
+        seconds: how long it may take.
+
+    Raises:
+        OnevmError: it does not answer in time, or the way to it is lost.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            engine.version()
+        except ToolError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(LOOK_SECONDS / 4)
+        else:
+            return
 
 
 def until_healthy(

@@ -39,6 +39,7 @@ class Solve:
     logs: dict[str, list[str]] = field(default_factory=dict)
     words: list[str] = field(default_factory=list)
     _vertex: dict[str, list[str]] = field(default_factory=dict)
+    _read: set[str] = field(default_factory=set)
     _open: set[str] = field(default_factory=set)
     _buffer: list[str] = field(default_factory=list)
 
@@ -46,6 +47,13 @@ class Solve:
         """Return the targets that failed by themselves; the others' errors only repeat theirs."""
         own = tuple(target for target, error in self.errors.items() if not error.startswith("failed to solve:"))
         return own or tuple(self.errors)
+
+    def unread(self) -> tuple[str, ...]:
+        """Return the targets whose Dockerfile BuildKit fetched and made nothing of.
+
+        Of a Dockerfile that cannot be parsed, or has no such stage, it names no target; but nothing came after it.
+        """
+        return tuple(target for target in self.targets if target not in self._read)
 
     def read(self, lines: Iterable[str]) -> Iterator[Step]:
         """Yield the steps that the lines tell of, as they come."""
@@ -77,6 +85,8 @@ class Solve:
             sharing = self._vertex.setdefault(vertex["digest"], [])
             if target not in sharing:
                 sharing.append(target)
+            if "load build definition" not in text:
+                self._read.add(target)
             error = vertex.get("error", "")
             # A cache that is not there yet is reported as an error, and is none.
             if error and "context canceled" not in error and not text.startswith("importing cache"):

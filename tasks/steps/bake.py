@@ -216,14 +216,26 @@ def _bake(r: run.Run, result: Batch, stale: list[Image]) -> None:
             tell=tell,
         )
     result.baked = tuple(sorted(by_target))
+    blamed = _culprits(baked, by_target, names)
     with ThreadPoolExecutor(PARALLEL_LOOKUPS) as pool:
-        list(pool.map(lambda item: _settle(r, item[1], item[0], baked), by_target.items()))
+        list(pool.map(lambda item: _settle(r, item[1], item[0], baked, blamed), by_target.items()))
     for image in stale:
         took = r.screen.end(image.name, "pushed" if image.digest else image.state, ok=image.state == "built")
         result.timings.seconds[f"bake {image.name}"] = round(took, 3)
-    for target in baked.solve.culprits():
-        if target in by_target and by_target[target].error:
+    for target in sorted(blamed, key=[*baked.solve.errors, *by_target].index):
+        if by_target[target].error:
             r.screen.error(str(by_target[target].error))
+
+
+def _culprits(baked: buildx.Baked, images: Mapping[str, Image], names: Mapping[tuple[str, str], str]) -> frozenset[str]:
+    """Return the targets that a bake failed for: not those that start from one of them."""
+    if baked.ok:
+        return frozenset()
+    found = {target for target in baked.solve.culprits() if target in images}
+    found = found or {target for target in baked.solve.unread() if target in images} or set(images)
+    definitions = {target: images[target].keyed.definition for target in found}
+    bases = {target: {names.get((d.stack, base)) for base in d.bases} for target, d in definitions.items()}
+    return frozenset(target for target in found if not bases[target] & found)
 
 
 def _bases(r: run.Run, stale: list[Image], result: Batch) -> list[Image]:
@@ -289,17 +301,15 @@ def volatile_filled(
     return args
 
 
-def _settle(r: run.Run, image: Image, target: str, baked: buildx.Baked) -> None:
+def _settle(r: run.Run, image: Image, target: str, baked: buildx.Baked, blamed: frozenset[str]) -> None:
     """Say what became of one target, and give it the name that is a promise."""
     building = building_tag(image.keyed.key)
-    if target in baked.solve.culprits():
-        image.state, image.error = "failed", buildx.failure(image.name, target, baked.solve)
-        return
     digest = baked.digests.get(target, "")
     if not baked.ok:
-        digest = _finished_all_the_same(r, image, building)
+        # BuildKit may have named nobody: who has its image has not failed.
+        digest = "" if target in baked.solve.culprits() else _finished_all_the_same(r, image, building)
         if not digest:
-            if not baked.solve.errors:
+            if target in blamed:
                 image.state, image.error = "failed", buildx.failure(image.name, target, baked.solve)
             return
     stack = r.project.stacks[image.keyed.definition.stack]

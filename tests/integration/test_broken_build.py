@@ -116,3 +116,32 @@ def test_two_culprits_are_both_named(make_shop: MakeShop, gate: Gate) -> None:
     assert ran.code == 1, ran
     assert ran.err.startswith(f"ERROR: {shop.name}.")
     assert "the oven is cold" in ran.err
+
+
+def test_a_dockerfile_that_cannot_be_read_is_the_only_culprit(make_shop: MakeShop, gate: Gate) -> None:
+    shop = make_shop("abd")
+    # The other two stand at their gates until BuildKit gives them up.
+    shop.dockerfile("a", gate.line("a"))
+    shop.dockerfile("d", gate.line("d"))
+    shop.write("b/Dockerfile", "FROM scratch\nCOPYY version /\n")
+    shop.commit("Misspell b")
+    ran = shop.doit("build")
+    assert ran.code == 1, ran
+    assert ran.err.startswith(f"ERROR: {shop.name}.b: its build failed"), ran
+    assert "COPYY" in ran.err.partition("\nERROR")[0]
+    assert ran.err.count("its build failed") == 1, ran
+    assert ran.out.count("cancelled") >= 2, ran
+
+
+def test_who_starts_from_a_culprit_is_cancelled(make_shop: MakeShop) -> None:
+    shop = make_shop("ab")
+    with shop.compose() as compose:
+        compose["services"]["b"]["build"]["additional_contexts"] = {"base": "service:a"}
+    shop.dockerfile("a", BREAKS)
+    shop.write("b/Dockerfile", "FROM base\nCOPY version /www/version\n")
+    shop.commit("Break the base")
+    ran = shop.doit("build")
+    assert ran.code == 1, ran
+    assert ran.err.startswith(f"ERROR: {shop.name}.a: its build failed"), ran
+    assert ran.err.count("its build failed") == 1, ran
+    assert f"{shop.name}.b: not built: cancelled" in ran.err + ran.out, ran

@@ -92,6 +92,7 @@ def test_a_dockerfile_that_cannot_be_read_is_in_the_words(sample: str, targets: 
     assert solve.errors == {}
     assert solve.words[:2] == ["Dockerfile:2", "--------------------"]
     assert "unknown instruction: COPYY" in solve.words[-1]
+    assert solve.unread() == ("syn",)
 
 
 def test_an_unknown_target_is_in_the_words() -> None:

@@ -17,6 +17,7 @@ from tasks.core.versions import OLDEST_BUILDX, Version
 
 BAKE_SECONDS = 3600
 READ_SECONDS = 30
+AGAIN = "run the same command again: what is finished is not built again"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,8 +110,12 @@ def failure(name: str, target: str, solve: Solve) -> OnevmError:
     words = "\n".join(line for line in solve.words if line.strip())
     if (refused := refusals.known(words)) and target not in solve.errors:
         return refused
+    error = solve.errors.get(target, "").strip()
+    next_step = f"mend it, then {AGAIN}"
+    if "no space left on device" in f"{log}\n{error}".lower():
+        next_step = f"the builder's disk is full: `docker buildx du`, `docker buildx prune`; then {AGAIN}"
     return OnevmError(
-        f"{name}: its build failed: {solve.errors.get(target, '').strip() or 'see below'}",
+        f"{name}: its build failed: {error or 'see below'}",
         detail=tail(f"{log}\n{words}".strip(), 25),
-        next_step="mend it and run the same command again: what is finished is not built again",
+        next_step=next_step,
     )

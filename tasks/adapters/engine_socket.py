@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tasks.core.errors import OnevmError, ToolError
+from tasks.core.versions import OLDEST_ENGINE
 
 _DEFAULT = "unix:///var/run/docker.sock"
 API = "/v1.44"
@@ -60,11 +61,27 @@ def get(where: str, path: str, query: Mapping[str, Any] | None = None, *, timeou
         OnevmError: the engine answers with an error.
     """
     text = {name: value if isinstance(value, str) else json.dumps(value) for name, value in (query or {}).items()}
+    status, body = _asked(where, f"{API}{path}?{urlencode(text)}", timeout)
+    if status == http.client.NOT_FOUND:
+        return None
+    if status != http.client.OK:
+        words = body.decode(errors="replace").strip()
+        if "client version" in words and "too new" in words:
+            found = json.loads(_asked(where, "/version", timeout)[1])["Version"]
+            raise ToolError(
+                f"the Docker engine at {where} is {found}; Onevm needs {OLDEST_ENGINE} or newer",
+                next_step="upgrade Docker there",
+            )
+        raise OnevmError(f"the Docker engine refuses GET {path}: {status}", detail=words)
+    return json.loads(body)
+
+
+def _asked(where: str, path: str, timeout: float) -> tuple[int, bytes]:
     connection = _Connection(where.removeprefix("unix://"), timeout)
     try:
-        connection.request("GET", f"{API}{path}?{urlencode(text)}")
+        connection.request("GET", path)
         answer = connection.getresponse()
-        body = answer.read()
+        return answer.status, answer.read()
     except PermissionError:
         raise ToolError(
             f"this user may not use the Docker socket {where}",
@@ -78,14 +95,6 @@ def get(where: str, path: str, query: Mapping[str, Any] | None = None, *, timeou
         ) from None
     finally:
         connection.close()
-    if answer.status == http.client.NOT_FOUND:
-        return None
-    if answer.status != http.client.OK:
-        words = body.decode(errors="replace").strip()
-        if "client version" in words and "too" in words:
-            raise ToolError(f"the Docker engine at {where} is too old", detail=words, next_step="upgrade Docker")
-        raise OnevmError(f"the Docker engine refuses GET {path}: {answer.status}", detail=words)
-    return json.loads(body)
 
 
 def here() -> str:

@@ -67,7 +67,7 @@ def _ok(subject: str, detail: str) -> Finding:
 
 def _engine(subject: str, socket: str | None) -> Finding:
     facts = whales.engine_facts(socket)
-    check_version(facts.version, subject)
+    check_version(facts.version, "local" if socket is None else subject.removeprefix("host "))
     store = "containerd image store" if facts.containerd_images else f"{facts.storage_driver} image store"
     detail = f"{facts.version}, {store}, {facts.cpus} cpus, {facts.memory / GIB:.1f} GiB, logs to {facts.log_driver}"
     return _ok(subject, detail)

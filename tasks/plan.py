@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from tasks.core.plan import Operation
 from tasks.steps import outcome, planning, run, selection, variables
 from tasks.steps.naming import Task, broken, tree
 from tasks.steps.once import once
@@ -63,10 +64,14 @@ def _show(p: StackPlan) -> None:
     for commit in p.commits or ():
         screen.say(f"  commit {commit}")
     if p.plan:
-        rows = [[op.verb, op.service, op.rollout, op.cause] for op in p.plan.operations]
+        rows = [[op.verb, op.service, _rollout(op), op.cause] for op in p.plan.operations]
         screen.table("", ["operation", "service", "rollout", "cause"], rows)
     else:
         screen.say("  nothing to do")
+
+
+def _rollout(op: Operation) -> str:
+    return f"{op.rollout}: {op.reason}" if op.reason else op.rollout
 
 
 def task_plan() -> Iterator[Task]:

@@ -89,6 +89,14 @@ class Engine:
         done = self._docker("container", "inspect", *ids, check=False)
         return list(json.loads(done.stdout)) if done.stdout.strip() else []
 
+    def memory_bytes(self, identity: str) -> int:
+        """Return the memory a running container takes, without the page cache it could give back."""
+        if self._socket:
+            said = self._get(f"/containers/{identity}/stats", {"stream": "false", "one-shot": "true"}) or {}
+            memory = said.get("memory_stats") or {}
+            return max(int(memory.get("usage") or 0) - int((memory.get("stats") or {}).get("inactive_file") or 0), 0)
+        return 0
+
     def present(self, images: Iterable[str]) -> frozenset[str]:
         """Return which of these references the engine has."""
         return frozenset(image for image in set(images) if self._image(image) is not None)

@@ -24,7 +24,7 @@ FILES_SECONDS = 60
 OVERRIDE = "onevm.yaml"
 
 _STAGE = """set -eu; umask 022
-mkdir -p "$1/releases" "$1/project"
+mkdir -p "$1/releases" "$1/project/upstreams"
 rm -rf "$1/releases/.$2"; mkdir "$1/releases/.$2"
 tar -xf - -C "$1/releases/.$2"
 rm -rf "$1/releases/$2"; mv "$1/releases/.$2" "$1/releases/$2"
@@ -37,6 +37,13 @@ while IFS= read -r line; do
   case "$path" in */*) mkdir -p -- "${path%/*}";; esac
   if [ -d "$path" ] && [ ! -L "$path" ]; then rmdir -- "$path"; fi
   cp -p -- "../releases/$2/$path" "$path.onevm-new"; mv -f -- "$path.onevm-new" "$path"
+done
+"""
+# "service name" on standard input, one a line; says what each file held before, empty if there was none.
+_POINT = """set -eu; umask 022; mkdir -p "$1/project/upstreams"; cd "$1/project/upstreams"
+while read -r service name; do
+  echo "$service $(cat "$service" 2>/dev/null)"
+  if [ -n "$name" ]; then printf %s "$name" > ".$service.new"; mv -f ".$service.new" "$service"; fi
 done
 """
 _FETCH = """set -eu; cd "$1/releases/$2"; shift 2; tar -cf - -- "$@" | base64
@@ -183,6 +190,17 @@ class ReleaseFolder:
         """
         marks = [f"+ {path}\n" for path in files] + [f"- {path}\n" for path in gone]
         self._script(_PLACE, release_id, data="".join(marks).encode())
+
+    def point(self, names: Mapping[str, str]) -> dict[str, str]:
+        """Tell proxies which name to ask for each service, by renames; returns what they asked before.
+
+        Args:
+            names: the name by service; an empty one changes nothing, and only asks.
+        """
+        if not names:
+            return {}
+        said = self._script(_POINT, data="".join(f"{s} {n}\n" for s, n in sorted(names.items())).encode())
+        return {service: name.strip() for service, _, name in (line.partition(" ") for line in said.splitlines())}
 
     def record(self, release: Release) -> None:
         """Write release.json beside, sync it, rename it into place."""

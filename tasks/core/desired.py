@@ -8,7 +8,7 @@ Onevm says so, and a later plain `docker compose up -d` finds nothing to do.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -25,6 +25,7 @@ def config_hash(
     folder: PurePosixPath,
     files: Mapping[str, str],
     elsewhere: Mapping[str, str],
+    switched: bool = False,
 ) -> str:
     """Return the hash of one service as Compose would start it.
 
@@ -34,6 +35,7 @@ def config_hash(
         folder: the project folder on the host; relative mounts are below it.
         files: the travelling files, path in the project -> sha256.
         elsewhere: other files of configs and secrets, absolute path -> sha256.
+        switched: whether its containers get a name of their own in its networks (see core/rollout.py).
     """
     spec = {key: value for key, value in definition.items() if key not in _NOT_HASHED and not key.startswith("x-")}
     if "deploy" in spec:
@@ -41,6 +43,8 @@ def config_hash(
     if labels := spec.pop("labels", None):
         own = {key: value for key, value in labels.items() if key != CONFIG_LABEL}
         spec |= {"labels": own} if own else {}
+    if switched:
+        spec["\0switched"] = True
     for volume in spec.get("volumes") or ():
         if volume.get("type") == "bind" and (under := _below(folder, volume.get("source", ""))) is not None:
             spec.setdefault("\0files", []).append(_content(under, files))
@@ -85,12 +89,17 @@ def _referenced(
     return files[under] if under is not None and under in files else elsewhere.get(path, "absent")
 
 
-def override(pins: Mapping[str, str], labels: Mapping[str, str]) -> str:
-    """Return the Compose file that is read after the user's own: exact images, no build, our label.
+def override(
+    pins: Mapping[str, str],
+    labels: Mapping[str, str],
+    aliases: Mapping[str, tuple[str, Sequence[str]]] | None = None,
+) -> str:
+    """Return the Compose file that is read after the user's own: exact images, no build, our label, our names.
 
     Args:
         pins: image by service.
         labels: config hash by service; may lack services while the hashes are still being made.
+        aliases: by service, one more name for its containers, and the networks to have it in.
     """
     lines = [
         "# Written by Onevm: the exact images of this release. Read after the stack's own Compose files.",
@@ -101,4 +110,8 @@ def override(pins: Mapping[str, str], labels: Mapping[str, str]) -> str:
         lines += ["    pull_policy: missing"]
         if name in labels:
             lines += ["    labels:", f"      {CONFIG_LABEL}: {json.dumps(labels[name])}"]
+        if name in (aliases or {}):
+            alias, networks = (aliases or {})[name]
+            lines += ["    networks:"]
+            lines += [f"      {json.dumps(network)}: {{aliases: [{json.dumps(alias)}]}}" for network in networks]
     return "\n".join(lines if pins else ["services: {}"]) + "\n"

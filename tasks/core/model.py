@@ -70,9 +70,13 @@ class Hooks:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServiceSettings:
-    """What services.toml adds to a Compose service."""
+    """What services.toml adds to a Compose service.
+
+    `drain_seconds` is how long an old copy goes on with the requests it has, before it is told to stop.
+    """
 
     rollout: RolloutKind = "auto"
+    drain_seconds: float = 5
     volatile_args: tuple[str, ...] = ()
     inputs: tuple[Path, ...] = ()
 

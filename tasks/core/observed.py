@@ -25,6 +25,7 @@ class Container:
     started: str
     created: str = ""
     one_off: bool = False
+    aliases: frozenset[str] = frozenset()
 
     @property
     def is_leftover(self) -> bool:
@@ -56,6 +57,11 @@ def container(inspected: Mapping[str, Any]) -> Container:
         started=state.get("StartedAt", ""),
         created=inspected.get("Created", ""),
         one_off=labels.get("com.docker.compose.oneoff", "False") == "True",
+        aliases=frozenset(
+            name
+            for network in ((inspected.get("NetworkSettings") or {}).get("Networks") or {}).values()
+            for name in network.get("Aliases") or ()
+        ),
     )
 
 

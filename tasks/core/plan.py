@@ -19,12 +19,14 @@ class Operation:
         service: the Compose service it is done to (a container's name for sweep and remove).
         cause: why.
         rollout: how a container is replaced, for `recreate`.
+        reason: why in that way.
     """
 
     verb: Verb
     service: str
     cause: str
     rollout: str = ""
+    reason: str = ""
 
     def __str__(self) -> str:
         how = f" ({self.rollout})" if self.rollout else ""

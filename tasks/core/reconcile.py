@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from tasks.core.compose import ComposeService
 from tasks.core.observed import Container, Observed
 from tasks.core.plan import Operation, Plan, ordered
+from tasks.core.rollout import Rollout
+
+IN_PLACE = Rollout(kind="recreate", reason="")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,11 +19,13 @@ class Desired:
         image: the pinned reference; None while its digest is not known yet (it is still to be built).
         config_hash: the hash its containers carry; None with `image`.
         why: what is known about the reason of a change of image, for example the changed files.
+        rollout: how its containers are replaced.
     """
 
     image: str | None
     config_hash: str | None
     why: str = ""
+    rollout: Rollout = IN_PLACE
 
 
 def reconcile(
@@ -66,7 +71,8 @@ def _of_service(service: ComposeService, want: Desired, containers: tuple[Contai
     if not containers:
         return [Operation(verb="create", service=name, cause="no container yet")]
     if cause := _difference(want, containers):
-        return [Operation(verb="recreate", service=name, cause=cause, rollout="recreate")]
+        how = want.rollout
+        return [Operation(verb="recreate", service=name, cause=cause, rollout=how.kind, reason=how.reason)]
     if len(containers) != service.replicas:
         return [Operation(verb="start", service=name, cause=f"{len(containers)} of {service.replicas} replicas exist")]
     down = [c for c in containers if c.state != "running" and not (service.is_one_shot and _ended_well(c))]

@@ -100,6 +100,7 @@ HOOKS = Table(
 SERVICE = Table(
     keys={
         "rollout": Key(kind="string", choices=get_args(RolloutKind)),
+        "drain": Key(kind="number", least=0, most=3600),
         "volatile_args": Key(kind="strings", check=syntax.arg_name),
         "inputs": Key(kind="strings", check=syntax.folder),
     },

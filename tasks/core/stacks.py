@@ -90,7 +90,8 @@ def build(name: str, values: Values, host: str, base: Path, source: Source) -> S
 
 def _settings(values: Values, path: Path) -> ServiceSettings:
     inputs = tuple(Path(os.path.normpath(path / more)) for more in values.get("inputs", ()))
-    return ServiceSettings(**{**values, "inputs": inputs})
+    renamed = {"drain": "drain_seconds"}
+    return ServiceSettings(**{**{renamed.get(name, name): value for name, value in values.items()}, "inputs": inputs})
 
 
 def _verify(values: Values) -> Verify:

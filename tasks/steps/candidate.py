@@ -10,6 +10,7 @@ from tasks.core.compose import ComposeProject
 from tasks.core.errors import OnevmError
 from tasks.core.model import Stack
 from tasks.core.release import Release, ReleasedService
+from tasks.core.rollout import UPSTREAMS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +62,9 @@ def read_files(stack: Stack) -> tuple[dict[str, bytes], dict[str, str]]:
         paths = sorted(p for p in top.rglob("*") if p.is_file()) if top.is_dir() else [top]
         for path in paths:
             name = path.relative_to(stack.path).as_posix()
+            if name.startswith(f"{UPSTREAMS}/"):
+                # The host's are Onevm's own; what stands in the checkout is for Compose without Onevm.
+                continue
             contents[name] = _read(stack, path)
             travelling[name] = hashlib.sha256(contents[name]).hexdigest()
     return contents, travelling
@@ -83,7 +87,7 @@ def missing_files(stack: Stack, project: ComposeProject) -> list[tuple[str, str]
     A relative mount is looked for below the project folder on the host, so a file of the checkout that does not
     travel would be an empty folder there.
     """
-    travelling = [stack.path / entry for entry in stack.files]
+    travelling = [stack.path / entry for entry in (*stack.files, UPSTREAMS)]
     found = []
     for service in project.active().values():
         for volume in service.definition.get("volumes") or ():

@@ -17,7 +17,7 @@ from tasks.adapters.host import Reached
 from tasks.adapters.release_folder import OVERRIDE, Current, ReleaseFolder
 from tasks.core import desired, retention
 from tasks.core.errors import OnevmError
-from tasks.core.model import Stack
+from tasks.core.model import ServiceSettings, Stack
 from tasks.core.plan import Plan
 from tasks.core.release import Outcome, Release
 from tasks.steps import hooks, target, verify, wait
@@ -166,6 +166,9 @@ def _executor(d: Deployment, aim: target.Target, compose: tuple[str, ...]) -> Ex
         screen=d.screen,
         timings=d.timings,
         login=d.login,
+        hashes=aim.hashes,
+        switched=aim.switched,
+        drains={name: d.stack.services.get(name, ServiceSettings()).drain_seconds for name in aim.project.services},
     )
 
 
@@ -196,7 +199,7 @@ def _staged(
         restores=d.restores,
         scope=tuple(sorted(only or ())),
     )
-    override = desired.override(candidate.pins(), aim.hashes)
+    override = desired.override(candidate.pins(), aim.hashes, aim.aliases())
     with d.timings.phase("stage"):
         d.folder.stage(release.id, {**candidate.contents, OVERRIDE: override.encode()})
     return release

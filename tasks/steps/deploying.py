@@ -109,7 +109,7 @@ def _go(
                 f"stack {stack.name} was never deployed, and its first deploy cannot be one of single services",
                 next_step=f"run `doit deploy:{stack.name}`",
             )
-        for text in planning.notes_on(stack, current):
+        for text in planning.notes_on(current):
             screen.warn(f"{stack.name}: {text}")
         found = candidate(current)
         d = deployment.Deployment(

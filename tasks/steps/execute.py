@@ -12,8 +12,10 @@ from tasks.core.compose import ComposeProject, ComposeService, start_levels
 from tasks.core.durations import seconds
 from tasks.core.errors import OnevmError
 from tasks.core.plan import Plan
-from tasks.steps import wait
+from tasks.core.rollout import alias, followers
+from tasks.steps import start_first, wait
 from tasks.steps.output import Screen
+from tasks.steps.start_first import Ground, Shift
 from tasks.steps.timings import Timings
 
 UP_MARGIN_SECONDS = 120.0
@@ -33,12 +35,18 @@ class Executor:
         screen: where progress goes.
         timings: where durations go.
         login: gives the variables of the registry's login.
+        hashes: the config hash of each service.
+        switched: the services whose name a proxy reads from a file.
+        drains: by service, seconds for its old copies to finish what they have.
     """
 
     engine: Engine
     folder: ReleaseFolder
     project: ComposeProject
     compose: Sequence[str]
+    hashes: Mapping[str, str]
+    switched: frozenset[str]
+    drains: Mapping[str, float]
     screen: Screen
     timings: Timings
     login: Callable[[], Mapping[str, str]]
@@ -87,11 +95,14 @@ class Executor:
         services = self.project.active()
         with wait.watch(self.engine, plan.stack) as events:
             created = plan.services("create")
+            changed = plan.services("recreate", "start")
+            beside = frozenset(op.service for op in plan.of("recreate") if op.rollout == "start-first")
+            # Their own name is good before and after: whatever happens in between, whoever runs is asked.
+            self._point({name: name for name in (created | changed) - beside})
             if created:
                 self._create(plan.stack, release, sorted(created), events)
-            changed = plan.services("recreate", "start")
             for level in start_levels(services, changed):
-                self._replace(plan, release, level, events)
+                self._replace(plan, release, level, events, beside)
             rest = starting - created - changed
             self._healthy(plan.stack, [services[name] for name in sorted(rest) if name in services], events)
 
@@ -115,39 +126,58 @@ class Executor:
                 self._healthy(stack, self._present(stack, services), events)
                 raise
         self._healthy(stack, services, events)
+        self._point({name: alias(name, self.hashes[name]) for name in names if name in self.hashes})
+
+    def _point(self, names: Mapping[str, str]) -> None:
+        self.folder.point({service: name for service, name in names.items() if service in self.switched})
 
     def _present(self, stack: str, services: list[ComposeService]) -> list[ComposeService]:
         there = {c.service for c in self.engine.containers(stack) if c.state != "created"}
         return [s for s in services if s.name in there]
 
-    def _replace(self, plan: Plan, release: PurePosixPath, level: list[str], events: wait.Watch) -> None:
+    def _replace(
+        self, plan: Plan, release: PurePosixPath, level: list[str], events: wait.Watch, beside: frozenset[str]
+    ) -> None:
         # One `up` per service: one call for several stops all before it starts any.
         modern = host_compose.version(self.folder.transport) >= host_compose.NO_DEPS_IS_SAFE
         flags = ["--no-deps"] if modern else []
+        ground = Ground(
+            engine=self.engine,
+            folder=self.folder,
+            release=release,
+            compose=tuple(self.compose),
+            events=events,
+            screen=self.screen,
+            flags=tuple(flags),
+        )
 
         def one(name: str) -> None:
+            if name in beside:
+                start_first.change_over(ground, self._shift(name))
+                return
             key = f"{plan.stack}.{name}"
             self.screen.begin(key, "replacing")
-            together = [name, *self._followers(name)]
+            # They would be left in a dead namespace.
+            together = [name, *followers(name, self.project)]
             host_compose.up(self.folder, release, self.compose, together, flags=flags, timeout=self._limit(together))
 
         with self.timings.phase("start"), ThreadPoolExecutor(PARALLEL_STARTS) as pool:
             list(pool.map(one, level))
-        self._healthy(plan.stack, [self.project.services[name] for name in level], events)
+        in_place = [name for name in level if name not in beside]
+        self._healthy(plan.stack, [self.project.services[name] for name in in_place], events)
+        self._point({name: alias(name, self.hashes[name]) for name in in_place if name in self.hashes})
+
+    def _shift(self, name: str) -> Shift:
+        return Shift(
+            service=self.project.services[name],
+            config_hash=self.hashes[name],
+            switched=name in self.switched,
+            drain_seconds=self.drains.get(name, 0.0),
+        )
 
     def _limit(self, names: Sequence[str]) -> float:
         grace = (seconds(self.project.services[n].definition.get("stop_grace_period")) or 10.0 for n in names)
         return UP_MARGIN_SECONDS + sum(grace)
-
-    def _followers(self, name: str) -> list[str]:
-        # They live in the namespace of its container and would be left in a dead one.
-        marks = {f"service:{name}"}
-        return [
-            other.name
-            for other in self.project.active().values()
-            if {other.definition.get(k) for k in ("network_mode", "ipc", "pid")} & marks
-            or any(v.partition(":")[0] == name for v in other.definition.get("volumes_from") or ())
-        ]
 
     def _healthy(self, stack: str, services: list[ComposeService], events: wait.Watch) -> None:
         if not services:

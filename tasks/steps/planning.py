@@ -44,7 +44,7 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
     """
     folder = r.folder(stack)
     current = folder.current()
-    notes = list(notes_on(stack, current))
+    notes = list(notes_on(current))
     if sha := variables.text("sha"):
         candidate = recorded.of_commit(r, stack, sha, folder.releases()[0], current.release)
         candidate = target.narrowed(candidate, current.release, only)
@@ -86,14 +86,11 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
     )
 
 
-def notes_on(stack: Stack, current: Current) -> tuple[str, ...]:
+def notes_on(current: Current) -> tuple[str, ...]:
     """Return what deserves a look before a stack is deployed."""
     notes = [current.note] if current.note else []
     if current.switching:
         notes.append(f"a run was cut off on its way to release {current.switching}; the next deploy settles that")
-    asked = sorted(name for name, settings in stack.services.items() if settings.rollout == "start-first")
-    if asked:
-        notes.append(f'rollout = "start-first" is not built yet: {", ".join(asked)} will be recreated in place')
     return tuple(notes)
 
 

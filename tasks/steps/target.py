@@ -8,13 +8,16 @@ from tasks.adapters import host_compose
 from tasks.adapters.engine import Engine, check_version
 from tasks.adapters.release_folder import ReleaseFolder
 from tasks.core import compose, desired
-from tasks.core.compose import ComposeProject
-from tasks.core.model import Stack
+from tasks.core.compose import ComposeProject, ComposeService
+from tasks.core.errors import ConfigurationError
+from tasks.core.model import ServiceSettings, Stack
 from tasks.core.observed import CONFIG_LABEL, Observed
 from tasks.core.plan import Plan
 from tasks.core.reconcile import Desired, reconcile
 from tasks.core.release import Release
+from tasks.core.rollout import Rollout, alias, choose, switched
 from tasks.steps.candidate import Candidate
+from tasks.steps.fit import fit
 
 UNBUILT = "unbuilt.onevm.invalid/image:none"
 
@@ -28,12 +31,26 @@ class Target:
         hashes: config hash by service, for those whose image is known.
         observed: the snapshot.
         plan: from observed to desired.
+        rollouts: by service, how its containers are replaced.
     """
 
     project: ComposeProject
     hashes: Mapping[str, str]
     observed: Observed
     plan: Plan
+    rollouts: Mapping[str, Rollout]
+
+    @property
+    def switched(self) -> frozenset[str]:
+        """The services whose name a proxy reads from a file."""
+        return frozenset(name for name, rollout in self.rollouts.items() if rollout.switched)
+
+    def aliases(self) -> dict[str, tuple[str, tuple[str, ...]]]:
+        """Return, by service, the name that its containers have besides their own, and in which networks."""
+        networks = {name: self.project.services[name].definition.get("networks") or () for name in self.switched}
+        return {
+            name: (alias(name, self.hashes[name]), tuple(networks[name])) for name in networks if name in self.hashes
+        }
 
 
 def look(
@@ -72,19 +89,50 @@ def look(
     outside = desired.referenced_files(definition, folder.project, candidate.files)
     elsewhere = host_compose.file_hashes(folder.transport, outside)
     project = compose.parse(stack, definition, active)
+    rollouts = _rollouts(stack, project, switched(candidate.contents, project.active()))
+    _refuse(stack, rollouts)
     hashes = {
         name: desired.config_hash(
-            service.definition, definition, folder=folder.project, files=candidate.files, elsewhere=elsewhere
+            service.definition,
+            definition,
+            folder=folder.project,
+            files=candidate.files,
+            elsewhere=elsewhere,
+            switched=rollouts[name].switched,
         )
         for name, service in project.active().items()
         if name in pins
     }
     wanted = {
-        name: Desired(image=pins.get(name), config_hash=hashes.get(name), why=reasons.get(name, ""))
+        name: Desired(
+            image=pins.get(name), config_hash=hashes.get(name), why=reasons.get(name, ""), rollout=rollouts[name]
+        )
         for name in project.active()
     }
     plan = reconcile(stack.name, project.services, wanted, observed, only=only)
-    return Target(project=project, hashes=hashes, observed=observed, plan=plan)
+    plan = fit(plan, stack, project, observed, transport=folder.transport, engine=engine)
+    return Target(project=project, hashes=hashes, observed=observed, plan=plan, rollouts=rollouts)
+
+
+def _rollouts(stack: Stack, project: ComposeProject, in_files: frozenset[str]) -> dict[str, Rollout]:
+    return {
+        name: choose(service, project, _settings(stack, name).rollout, switched=name in in_files)
+        for name, service in project.active().items()
+    }
+
+
+def _settings(stack: Stack, service: str) -> ServiceSettings:
+    return stack.services.get(service, ServiceSettings())
+
+
+def _refuse(stack: Stack, rollouts: Mapping[str, Rollout]) -> None:
+    problems = tuple(
+        stack.problem(("services", name, "rollout"), f"start-first cannot be done: {rollout.refused}")
+        for name, rollout in rollouts.items()
+        if rollout.refused
+    )
+    if problems:
+        raise ConfigurationError(problems)
 
 
 def look_back(stack: Stack, folder: ReleaseFolder, engine: Engine, release: Release) -> Target:
@@ -103,12 +151,22 @@ def look_back(stack: Stack, folder: ReleaseFolder, engine: Engine, release: Rele
         name: str((service.definition.get("labels") or {}).get(CONFIG_LABEL, ""))
         for name, service in project.active().items()
     }
+    named = frozenset(
+        name for name, service in project.active().items() if alias(name, hashes[name]) in _names(service)
+    )
+    rollouts = _rollouts(stack, project, named)
+    why = f"back to release {release.id}"
     wanted = {
-        name: Desired(image=pins.get(name), config_hash=hashes[name], why=f"back to release {release.id}")
+        name: Desired(image=pins.get(name), config_hash=hashes[name], why=why, rollout=rollouts[name])
         for name in project.active()
     }
     plan = reconcile(stack.name, project.services, wanted, observed)
-    return Target(project=project, hashes=hashes, observed=observed, plan=plan)
+    return Target(project=project, hashes=hashes, observed=observed, plan=plan, rollouts=rollouts)
+
+
+def _names(service: ComposeService) -> frozenset[str]:
+    networks = (service.definition.get("networks") or {}).values()
+    return frozenset(name for network in networks for name in (network or {}).get("aliases") or ())
 
 
 def narrowed(candidate: Candidate, release: Release | None, only: frozenset[str] | None) -> Candidate:

@@ -77,6 +77,7 @@ def until_healthy(
     *,
     tell: Callable[[str, str], None],
     healthy: Callable[[str], None],
+    counts: Callable[[Container], bool] = lambda _: True,
 ) -> None:
     """Return when every container of the services is healthy, or has run 5 s if it has no health check.
 
@@ -87,6 +88,7 @@ def until_healthy(
         events: the engine's events of the stack, watched since before the services were started.
         tell: called with a service and the condition it is waited in.
         healthy: called with a service when it is.
+        counts: which of the services' containers are meant.
 
     Raises:
         OnevmError: a container is unhealthy, ended, keeps restarting, or its time limit is over; with its log
@@ -98,11 +100,11 @@ def until_healthy(
     while left:
         seen = events.count
         now = time.monotonic()
-        by_service = _by_service(engine.containers(stack), left)
+        by_service = _by_service([c for c in engine.containers(stack) if counts(c)], left)
         for name, containers in by_service.items():
             service = left[name]
             for c in containers:
-                if problem := _hopeless(service, c):
+                if problem := hopeless(service, c):
                     raise failure(engine, stack, name, c, problem)
                 if c.state == "running":
                     running_since.setdefault(f"{c.id}/{c.restarts}", now)
@@ -141,7 +143,8 @@ def _settled(service: ComposeService, c: Container, now: float, running_since: d
     return now - running_since[f"{c.id}/{c.restarts}"] >= SETTLED_SECONDS
 
 
-def _hopeless(service: ComposeService, c: Container) -> str:
+def hopeless(service: ComposeService, c: Container) -> str:
+    """Return why waiting for a container is of no use; empty if it may yet be."""
     if c.health == "unhealthy" and c.state == "running":
         return "is unhealthy"
     if c.restarts >= MOST_RESTARTS:

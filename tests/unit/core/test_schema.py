@@ -37,7 +37,7 @@ MODELS = {
     "stacks.NAME.services.NAME": ServiceSettings,
 }
 DERIVED = {"hosts.NAME.address"}  # a default of the model for this machine alone; others must say it
-RENAMED = {"timeout": "timeout_seconds"}
+RENAMED = {"timeout": "timeout_seconds", "drain": "drain_seconds"}
 
 
 def entry(path: str) -> str:

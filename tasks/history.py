@@ -50,7 +50,7 @@ def _history() -> None:
             r.screen.say(f"{name}: no release yet")
             continue
         rows = [_row(release, current.id if current else "") for release in releases[:MOST_ROWS]]
-        r.screen.table(name, ["", "release", "commit", "kind", "outcome", "took", "by", "why"], rows)
+        r.screen.table(name, ["", "release", "commit", "kind", "outcome", "took", "failed", "gap", "by", "why"], rows)
 
 
 def _row(release: Release, current: str) -> list[str]:
@@ -58,7 +58,10 @@ def _row(release: Release, current: str) -> list[str]:
     commit = release.sha[:7] + ("-dirty" if release.dirty else "")
     why = release.reason or (f"back to {release.restores}" if release.restores else "")
     mark = "*" if release.id == current else ""
-    return [mark, release.id, commit, release.kind, release.outcome, took, release.performer, why]
+    failed = max((noticed.failed for noticed in release.outage.values()), default=0)
+    gap = max((noticed.longest_gap for noticed in release.outage.values()), default=0.0)
+    noticed = [str(failed), f"{gap:.1f} s"] if release.outage else ["", ""]
+    return [mark, release.id, commit, release.kind, release.outcome, took, *noticed, release.performer, why]
 
 
 def task_history() -> Iterator[Task]:

@@ -72,11 +72,13 @@ class Hooks:
 class ServiceSettings:
     """What services.toml adds to a Compose service.
 
-    `drain_seconds` is how long an old copy goes on with the requests it has, before it is told to stop.
+    `drain_seconds` is how long an old copy goes on with the requests it has, before it is told to stop;
+    `probe` is an address that is asked while the service is replaced.
     """
 
     rollout: RolloutKind = "auto"
     drain_seconds: float = 5
+    probe: str | None = None
     volatile_args: tuple[str, ...] = ()
     inputs: tuple[Path, ...] = ()
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from tasks.core.errors import OnevmError
+from tasks.core.outage import Outage
 
 SCHEMA = 1
 Outcome = Literal["good", "failed"]
@@ -54,6 +55,7 @@ class Release:
         restores: the id of the release that a rollback went back to.
         scope: the services that were named, if not the whole stack was: the others are of earlier commits.
         timings: seconds by phase.
+        outage: what was noticed at each address that was asked meanwhile, by service; `verify` is the stack's own.
     """
 
     id: str
@@ -73,6 +75,7 @@ class Release:
     restores: str = ""
     scope: tuple[str, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
+    outage: dict[str, Outage] = field(default_factory=dict)
 
     def same_bytes(self, other: "Release") -> bool:
         """Whether the two put the same images and files on the host, whatever commit they were named by."""
@@ -112,6 +115,7 @@ def from_json(text: str, where: str) -> Release:
             raise OnevmError(msg, next_step="use the Onevm that wrote it, or a newer one")
         fields = {key: value for key, value in raw.items() if key in Release.__dataclass_fields__}
         fields["services"] = {name: ReleasedService(**spec) for name, spec in raw["services"].items()}
+        fields["outage"] = {name: Outage(**spec) for name, spec in (raw.get("outage") or {}).items()}
         fields["scope"] = tuple(raw.get("scope") or ())
         return Release(**fields)
     except (ValueError, TypeError, KeyError, AttributeError) as error:

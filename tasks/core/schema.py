@@ -101,6 +101,7 @@ SERVICE = Table(
     keys={
         "rollout": Key(kind="string", choices=get_args(RolloutKind)),
         "drain": Key(kind="number", least=0, most=3600),
+        "probe": Key(kind="string", check=syntax.verify_url),
         "volatile_args": Key(kind="strings", check=syntax.arg_name),
         "inputs": Key(kind="strings", check=syntax.folder),
     },

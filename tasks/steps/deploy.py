@@ -20,7 +20,7 @@ from tasks.core.errors import OnevmError
 from tasks.core.model import ServiceSettings, Stack
 from tasks.core.plan import Plan
 from tasks.core.release import Outcome, Release
-from tasks.steps import hooks, target, verify, wait
+from tasks.steps import hooks, probe, target, verify, wait
 from tasks.steps.candidate import Candidate
 from tasks.steps.execute import Executor
 from tasks.steps.output import Screen
@@ -116,14 +116,16 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
         raise
     if said:
         d.screen.say(f"{d.stack.name}: before_deploy: {said}")
-    try:
-        _place(d, release.id, candidate.files, previous_files)
-        _carry_out(d, executor, aim, release.id, starting)
-        with d.timings.phase("verify"):
-            verify.verify(d.stack, release, d.host)
-    except OnevmError as error:
-        _failed(d, release, error, current.release, previous_files)
-        raise
+    with probe.probing(d.stack, d.host, aim.plan) as probes:
+        try:
+            _place(d, release.id, candidate.files, previous_files)
+            _carry_out(d, executor, aim, release.id, starting)
+            with d.timings.phase("verify"):
+                verify.verify(d.stack, release, d.host)
+        except OnevmError as error:
+            _failed(d, replace(release, outage=probes.outages()), error, current.release, previous_files)
+            raise
+    release = replace(release, outage=probes.outages())
     with d.timings.phase("record"):
         _record(d, release, "good", "")
         d.folder.activate(release.id)

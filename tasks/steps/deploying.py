@@ -152,6 +152,8 @@ def _summary(
         digest = service.image.rpartition("@")[2][:19]
         rows.append([f"{stack}.{name}", image, what, service.revision[:7], digest])
     screen.table(f"{stack}: release {release.id}", ["service", "image", "container", "built from", "digest"], rows)
+    for name, noticed in release.outage.items():
+        screen.say(f"{stack}: asked at {name} meanwhile: {noticed.words}")
     seconds = {**bake.batch_seconds(), **d.timings.seconds}
     shown = [f"{name} {spoken(value)}" for name, value in seconds.items() if " " not in name and value >= 0.05]  # noqa: PLR2004
     screen.say(f"{stack}: {', '.join(shown)}")

@@ -91,7 +91,8 @@ def counter(make_shop: MakeShop) -> Counter:
             "stop_grace_period": "1s",
             "healthcheck": {"test": ["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8000/version"], **FAST},
         }
-    shop.configure('files = ["caddy"]', f"[stacks.{shop.name}.services.a]\ndrain = 3\n")
+    address = f"http://127.0.0.1:{port}/version"
+    shop.configure('files = ["caddy"]', f'[stacks.{shop.name}.services.a]\ndrain = 2\nprobe = "{address}"\n')
     found = Counter(shop, port)
     found.change("one")
     shop.doit("deploy").ok()
@@ -122,6 +123,9 @@ def test_no_request_fails_and_the_old_one_is_gone(counter: Counter, load: Load) 
     assert (operation["service"], operation["rollout"]) == ("a", "start-first")
     assert operation["reason"] == "a proxy in front reads upstreams/a"
     counter.shop.doit("deploy").ok()
+    noticed = counter.shop.current["outage"]["a"]
+    assert noticed["failed"] == 0
+    assert noticed["requests"] > 0
     load.more()
     after = counter.shop.running()
     assert {name for name in after if after[name] != before[name]} == {"a"}

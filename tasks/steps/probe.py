@@ -1,0 +1,78 @@
+"""Asking a stack's addresses while its containers are replaced: what its users notice is measured, not claimed."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from tasks.adapters.host import Reached
+from tasks.core.model import Stack
+from tasks.core.outage import Outage, Request, outage
+from tasks.core.plan import Plan
+
+ASK_SECONDS = 10.0
+PAUSE_SECONDS = 0.1
+SERVER_ERROR = 500
+WHOLE_STACK = "verify"
+
+
+@dataclass(slots=True)
+class Probes:
+    """The requests of each address, by the name of the service; `verify` is the stack's own address."""
+
+    requests: dict[str, list[Request]] = field(default_factory=dict)
+
+    def outages(self) -> dict[str, Outage]:
+        """Return what was noticed so far, by address."""
+        return {name: outage(requests) for name, requests in sorted(self.requests.items()) if requests}
+
+
+@contextmanager
+def probing(stack: Stack, host: Reached, plan: Plan) -> Iterator[Probes]:
+    """Ask the addresses of a stack until the end of the block, if the plan replaces anything.
+
+    Args:
+        stack: its `verify` address, and the `probe` addresses of services that are replaced.
+        host: where the addresses are meant.
+        plan: what is about to be done.
+    """
+    replaced = plan.services("recreate", "start")
+    addresses = {name: s.probe for name, s in stack.services.items() if s.probe and name in replaced}
+    if stack.verify and replaced:
+        addresses[WHOLE_STACK] = stack.verify.url
+    found, over = Probes(), threading.Event()
+    asking = []
+    for name, url in addresses.items():
+        requests = found.requests[name] = []
+        asking.append(threading.Thread(target=_ask, args=(url, _way(host, url), requests, over), daemon=True))
+    for thread in asking:
+        thread.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        for thread in asking:
+            thread.join(ASK_SECONDS)
+
+
+def _way(host: Reached, url: str) -> str:
+    parts = urlsplit(url)
+    return host.address_of(parts.hostname or "127.0.0.1", parts.port or (443 if parts.scheme == "https" else 80))
+
+
+def _ask(url: str, way: str, requests: list[Request], over: threading.Event) -> None:
+    from requests import RequestException
+
+    from tasks.adapters.tunnel import session
+
+    with session(way) as client:
+        while not over.is_set():
+            began = time.monotonic()
+            try:
+                answered = client.get(url, timeout=ASK_SECONDS).status_code < SERVER_ERROR
+            except RequestException:
+                answered = False
+            requests.append(Request(began, time.monotonic(), answered))
+            over.wait(PAUSE_SECONDS)

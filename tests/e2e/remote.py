@@ -140,20 +140,21 @@ def opened(vm: Vm, folder: Path, services: str = "abe", registry: str = "") -> I
 
 
 class RegistryDoor:
-    """The lab's registry under an address of its own, the same here and on a VM, which can be shut and opened.
+    """A registry under an address of its own, the same here and on a VM, which can be shut and opened.
 
     Args:
         vm: the VM.
+        registry: host of the registry, on this machine; the lab's if there is none.
     """
 
-    def __init__(self, vm: Vm) -> None:
+    def __init__(self, vm: Vm, registry: str = "") -> None:
         self._port = free_port()
         self.host = f"127.0.0.1:{self._port}"
         gateway = f"{vm.address.rsplit('.', 1)[0]}.1:{self._port}"
         inside = ("nsenter", "--target", str(vm.pid()), "--net", "--")
         self._legs = [
-            ((), self.host, lab_registry()),
-            ((), gateway, lab_registry()),
+            ((), self.host, registry or lab_registry()),
+            ((), gateway, registry or lab_registry()),
             (inside, self.host, gateway),
         ]
         self._running: list[subprocess.Popen[bytes]] = []
@@ -178,9 +179,9 @@ class RegistryDoor:
 
 
 @contextmanager
-def registry_door(vm: Vm) -> Iterator[RegistryDoor]:
-    """Give an open door to the registry."""
-    door = RegistryDoor(vm)
+def registry_door(vm: Vm, registry: str = "") -> Iterator[RegistryDoor]:
+    """Give an open door to a registry."""
+    door = RegistryDoor(vm, registry)
     try:
         door.open()
         yield door

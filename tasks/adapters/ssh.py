@@ -59,6 +59,8 @@ class Ssh:
         self.destination = destination
         self._master = master
         self._folder = folder
+        # Our ssh says so when the master gave it none: then nothing was begun on the VM. No command there knows it.
+        self._no_session = f"no session in {folder.name}"
         self._sessions = threading.BoundedSemaphore(MOST_SESSIONS)
         self._forwards = 0
         self.held: tuple[str, str] | None = None
@@ -66,7 +68,7 @@ class Ssh:
 
     def _command(self, *args: str) -> list[str]:
         # Without its master ssh would quietly make a connection of its own, and another for every command.
-        only = ["-o", "ProxyCommand=exit 255"]
+        only = ["-o", f"ProxyCommand=sh -c 'echo {self._no_session} >&2; exit 1'"]
         return ["ssh", *_config_flags(), "-S", str(self._folder / "c"), *only, *_OPTIONS, *args]
 
     def run(
@@ -102,15 +104,35 @@ class Ssh:
             )
             words = ["sh", "-c", _WITH_VARIABLES, "sh", *words]
             input = f"{exports}\n".encode() + (input.reveal().encode() if isinstance(input, Secret) else input or b"")  # noqa: A001
+        try:
+            done = self._in_a_session(words, timeout, input)
+        except CommandFailed as failed:
+            if self._master.poll() is not None:
+                raise lost(self.name, self.destination, failed.stderr) from None
+            raise CommandFailed(args, returncode=failed.returncode, stderr=failed.stderr, limit=timeout) from None
+        if check and done.returncode:
+            if done.returncode == LOST or self._master.poll() is not None:
+                raise lost(self.name, self.destination, done.stderr)
+            raise CommandFailed(args, returncode=done.returncode, stderr=done.stderr, limit=timeout)
+        return done
+
+    def _in_a_session(self, words: Sequence[str], timeout: float, data: bytes | Secret | None) -> Completed:
+        """Run a command as soon as the VM's sshd, which may allow fewer sessions than others do, grants one."""
+        command = self._command(self.destination, "--", shlex.join(words))
+        deadline = time.monotonic() + timeout
         with self._sessions:
-            try:
-                return run(
-                    self._command(self.destination, "--", shlex.join(words)), timeout=timeout, input=input, check=check
-                )
-            except CommandFailed as failed:
-                if failed.returncode == LOST or self._master.poll() is not None:
-                    raise lost(self.name, self.destination, failed.stderr) from None
-                raise CommandFailed(args, returncode=failed.returncode, stderr=failed.stderr, limit=timeout) from None
+            while True:
+                done = run(command, timeout=timeout, input=data, check=False)
+                if done.returncode != LOST or self._no_session not in done.stderr:
+                    return done
+                if ended(self._master, NOTICE_SECONDS) or not (self._folder / "c").exists():
+                    raise lost(self.name, self.destination, done.stderr)
+                if time.monotonic() > deadline:
+                    raise OnevmError(
+                        f"host {self.name}: its sshd granted no session within {timeout:g} s",
+                        detail=done.stderr.strip(),
+                        next_step="allow more sessions of one connection in its sshd_config: MaxSessions 10 is usual",
+                    )
 
     def start(self, args: Sequence[str]) -> Child:
         """Start a command on the VM whose life is bound to its standard input; the caller finishes it."""

@@ -1,0 +1,63 @@
+"""A VM whose sshd allows a connection fewer sessions than others do."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tasks.adapters import ssh
+from tasks.core.errors import OnevmError
+from tests.e2e.vm import Vm
+from tests.integration.shop import until
+
+pytestmark = pytest.mark.vm
+
+COMMANDS = 6
+
+
+@pytest.fixture
+def allow(vm: Vm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+    """Give a function that sets how many sessions a connection may have; afterwards as before."""
+    config, log = vm.here("/etc/ssh/sshd_config"), vm.here("/var/log/sshd.log")
+    before = config.read_text()
+
+    def configure(text: str) -> None:
+        config.write_text(text)
+        times = log.read_text().count("Server listening")
+        vm.inside("sh", "-c", "kill -HUP $(cat /run/sshd.pid)")
+        until(lambda: log.read_text().count("Server listening") > times, "sshd has read its configuration")
+
+    monkeypatch.setenv("ONEVM_SSH_CONFIG", str(vm.ssh_config))
+    yield lambda sessions: configure(f"MaxSessions {sessions}\n{before}")
+    configure(before)
+
+
+def test_commands_wait_until_they_are_granted_a_session_and_run_once(vm: Vm, allow: Callable[[int], None]) -> None:
+    allow(1)
+    with ssh.connected("prod", vm.destination) as connection, ThreadPoolExecutor(COMMANDS) as pool:
+
+        def one(number: int) -> str:
+            words = ["sh", "-c", f"echo {number} >>/tmp/began; sleep 0.2; echo {number}"]
+            return connection.run(words, timeout=60).stdout
+
+        assert list(pool.map(one, range(COMMANDS))) == [f"{number}\n" for number in range(COMMANDS)]
+    began = vm.here("/tmp/began")  # noqa: S108 - on the VM
+    assert sorted(began.read_text().split()) == [str(number) for number in range(COMMANDS)]
+    began.unlink()
+
+
+def test_a_session_that_is_never_granted_is_an_explained_failure(vm: Vm, allow: Callable[[int], None]) -> None:
+    allow(0)
+    with ssh.connected("prod", vm.destination) as connection:
+        with pytest.raises(OnevmError, match="granted no session within 2 s") as caught:
+            connection.run(["true"], timeout=2)
+        assert "MaxSessions" in caught.value.next_step
+        assert "exec:" not in caught.value.detail
+
+
+def test_a_command_that_says_what_our_ssh_would_is_not_run_again(vm: Vm, allow: Callable[[int], None]) -> None:
+    allow(10)
+    with ssh.connected("prod", vm.destination) as connection:
+        done = connection.run(["sh", "-c", "echo no session in >&2; exit 255"], timeout=20, check=False)
+    assert done.returncode == ssh.LOST
+    assert done.stderr == "no session in\n"

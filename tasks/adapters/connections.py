@@ -1,34 +1,126 @@
-"""Kept-alive connections with the right certificates, and with an end to waiting."""
+"""Kept-alive connections with the right certificates and proxies, and with an end to waiting.
 
-import contextlib
-import socket
+On urllib3 itself: one request through `requests` takes three times as long as the registry needs to answer it, and
+a plan asks thousands. It is imported when the first request is made.
+"""
+
 import threading
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Timeout, connection, connectionpool
+from urllib3.util import make_headers, parse_url
 
 from tasks.adapters import trust
+from tasks.adapters.deadlines import Deadlines
 
-if TYPE_CHECKING:
-    import ssl
-
-    import requests
+MOST_KEPT = 32
 
 
-def new_session(limit: float) -> "requests.Session":
-    """Make a session of kept-alive connections; the head of an answer has `limit` seconds to come."""
-    import requests
-    from requests.adapters import HTTPAdapter
-    from urllib3 import connection, connectionpool
+class _Server(NamedTuple):
+    """Where requests for one server go, and whether it is a proxy that must be told the whole address."""
+
+    pool: connectionpool.HTTPConnectionPool
+    forwards: bool
+
+
+class Connections:
+    """Connections to any number of servers, for use from any number of threads.
+
+    Proxies are the environment's; loopback is asked directly, as Docker does. `~/.netrc` is not read.
+
+    Args:
+        connect: seconds to wait for a connection.
+        read: seconds to wait for an answer; the head of it has to be complete by then.
+    """
+
+    def __init__(self, *, connect: float, read: float) -> None:
+        self._timeout = Timeout(connect=connect, read=read)
+        self._deadlines = Deadlines(read)
+        self._guard = threading.Lock()
+        self._managers: list[PoolManager] = []
+        self._servers: dict[tuple[str, str], _Server] = {}
+
+    def close(self) -> None:
+        """Close all connections."""
+        with self._guard:
+            for manager in self._managers:
+                manager.clear()
+            self._deadlines.close()
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> BaseHTTPResponse:
+        """Send one request; the body of the answer is still to be read, then `release_conn` keeps the connection.
+
+        Raises:
+            urllib3.exceptions.HTTPError: no answer came.
+            OnevmError: a certificate file cannot be read.
+        """
+        where = urlsplit(url)
+        server = self._servers.get((where.scheme, where.netloc)) or self._made(url)
+        return server.pool.urlopen(
+            method,
+            url
+            if server.forwards
+            else where._replace(scheme="", netloc="", fragment="", path=where.path or "/").geturl(),
+            body=body,
+            headers=headers,
+            timeout=self._timeout,
+            retries=False,
+            redirect=False,
+            assert_same_host=False,
+            preload_content=False,
+        )
+
+    def _made(self, url: str) -> _Server:
+        where = urlsplit(url)
+        with self._guard:
+            if (where.scheme, where.netloc) not in self._servers:
+                proxy = _proxy(url)
+                options: dict[str, Any] = {"maxsize": MOST_KEPT}
+                if where.scheme == "https":
+                    options["ssl_context"] = trust.context_for(where.netloc)
+                manager = _through(proxy, options) if proxy else PoolManager(**options)
+                manager.pool_classes_by_scheme = _pools(self._deadlines)
+                self._managers.append(manager)
+                self._servers[where.scheme, where.netloc] = _Server(
+                    manager.connection_from_url(url), forwards=bool(proxy) and where.scheme == "http"
+                )
+            return self._servers[where.scheme, where.netloc]
+
+
+def _proxy(url: str) -> str:
+    """The environment's proxy for a server, empty if it is to be asked directly."""
+    from urllib.request import getproxies
+
+    where = urlsplit(url)
+    if trust.is_loopback(where.netloc) or not getproxies():
+        return ""
+    # It knows networks in no_proxy, which the standard library does not.
+    from requests.utils import get_environ_proxies, select_proxy
+
+    found = select_proxy(url, get_environ_proxies(url)) or ""
+    return found if "://" in found or not found else f"http://{found}"
+
+
+def _through(proxy: str, options: dict[str, Any]) -> ProxyManager:
+    login = parse_url(proxy).auth
+    return ProxyManager(
+        proxy, proxy_headers=make_headers(proxy_basic_auth=unquote(login)) if login else None, **options
+    )
+
+
+def _pools(deadlines: Deadlines) -> dict[str, type[connectionpool.HTTPConnectionPool]]:
+    """Return pools whose connections hang up when the head of an answer is late."""
 
     class Plain(connection.HTTPConnection):
         def getresponse(self) -> Any:
-            with _ended_after(limit, self.sock):
+            with deadlines.on(self.sock):
                 return super().getresponse()
 
     class Encrypted(connection.HTTPSConnection):
         def getresponse(self) -> Any:
-            with _ended_after(limit, self.sock):
+            with deadlines.on(self.sock):
                 return super().getresponse()
 
     class PlainPool(connectionpool.HTTPConnectionPool):
@@ -37,51 +129,4 @@ def new_session(limit: float) -> "requests.Session":
     class EncryptedPool(connectionpool.HTTPSConnectionPool):
         ConnectionCls = Encrypted
 
-    class Trusting(HTTPAdapter):
-        """TLS by `trust.context_for`, one context per host."""
-
-        contexts: "dict[str, ssl.SSLContext]"
-
-        def build_connection_pool_key_attributes(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> Any:
-            where = urlsplit(str(request.url))
-            host = {"scheme": where.scheme, "host": where.hostname, "port": where.port}
-            if where.scheme != "https":
-                return host, {}
-            if where.netloc not in self.contexts:
-                self.contexts[where.netloc] = trust.context_for(where.netloc)
-            return host, {"ssl_context": self.contexts[where.netloc]}
-
-        def init_poolmanager(self, *args: Any, **more: Any) -> None:
-            super().init_poolmanager(*args, **more)
-            self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": EncryptedPool}
-
-        def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-            """Leave it to the context."""
-
-    session = requests.Session()
-    # No ~/.netrc: it would replace our Authorization. Proxies and certificates are looked up here.
-    session.trust_env = False
-    session.headers.clear()
-    adapter = Trusting(pool_maxsize=32)
-    adapter.contexts = {}
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
-
-
-@contextlib.contextmanager
-def _ended_after(limit: float, connected: socket.socket | None) -> Iterator[None]:
-    """Hang up when the head of an answer is not complete in time: a read limit never strikes on a trickle."""
-
-    def hang_up() -> None:
-        with contextlib.suppress(OSError):
-            # The plain socket's method: TLS would want to say goodbye, and the other thread is in the middle of it.
-            socket.socket.shutdown(connected, socket.SHUT_RDWR) if connected else None
-
-    timer = threading.Timer(limit, hang_up)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+    return {"http": PlainPool, "https": EncryptedPool}

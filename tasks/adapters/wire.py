@@ -8,12 +8,13 @@ from urllib.parse import urljoin, urlsplit
 
 from tasks.adapters import trust
 from tasks.adapters.answer import Answer
-from tasks.adapters.connections import new_session
 from tasks.adapters.retry import Unanswered
 from tasks.core.errors import OnevmError
 
 if TYPE_CHECKING:
-    import requests
+    from urllib3 import BaseHTTPResponse
+
+    from tasks.adapters.connections import Connections
 
 # A manifest may have 4 MiB (distribution-spec 1.1); configs and tag lists stay far below.
 SIZE_LIMIT = 8 << 20
@@ -36,8 +37,8 @@ class Wire:
         self._connect = connect
         self._read = read
         self._guard = threading.Lock()
-        self._made: requests.Session | None = None
-        self._proxies: dict[str, dict[str, str]] = {}
+        self._made: Connections | None = None
+        self._known: dict[str, bool] = {}
 
     def close(self) -> None:
         """Close all connections."""
@@ -48,9 +49,12 @@ class Wire:
 
     def may_ask(self, url: str) -> bool:
         """Whether an address is safe to ask: over TLS, or plain on loopback or where it was allowed."""
-        where = urlsplit(url)
-        plain = trust.is_loopback(where.netloc) or where.hostname == self._insecure_host
-        return where.scheme == "https" or (where.scheme == "http" and plain)
+        origin = _origin(url)
+        if origin not in self._known:
+            where = urlsplit(url)
+            plain = trust.is_loopback(where.netloc) or where.hostname == self._insecure_host
+            self._known[origin] = where.scheme == "https" or (where.scheme == "http" and plain)
+        return self._known[origin]
 
     def send(
         self,
@@ -86,52 +90,46 @@ class Wire:
         raise Unanswered(f"more than {REDIRECTS} redirects")
 
     def _once(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
-        import requests
-        import urllib3
+        from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError, SSLError
 
         begin = time.monotonic()
         try:
-            response = self._session().request(
-                method,
-                url,
-                headers=headers,
-                data=body,
-                timeout=(self._connect, self._read),
-                allow_redirects=False,
-                stream=True,
-                proxies=self._proxies_for(url),
-            )
-            content = self._content(response)
-        except requests.exceptions.SSLError as error:
+            response = self._connections().send(method, url, headers, body)
+        except SSLError as error:
             raise _untrusted(url, _cause(error)) from None
-        except requests.exceptions.Timeout as error:
-            stage = (
-                f"no connection within {self._connect:g} s"
-                if isinstance(error, requests.exceptions.ConnectTimeout)
-                else f"no answer within {self._read:g} s"
-            )
-            raise Unanswered(stage) from None
-        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            if time.monotonic() - begin >= self._read:
-                raise Unanswered(f"no complete answer within {self._read:g} s") from None
-            raise Unanswered(f"the connection failed: {_cause(error)}") from None
-        lower = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(status=response.status_code, headers=lower, body=content)
+        except ReadTimeoutError:
+            raise Unanswered(f"no answer within {self._read:g} s") from None
+        except (HTTPError, OSError) as error:
+            # To urllib3 a refused connection is a kind of late one.
+            if isinstance(error, ConnectTimeoutError) and not isinstance(error, NewConnectionError):
+                raise Unanswered(f"no connection within {self._connect:g} s") from None
+            raise self._failed(begin, error) from None
+        try:
+            content = self._content(response)
+        except (HTTPError, OSError) as error:
+            raise self._failed(begin, error) from None
+        lower = {name.lower(): value for name, value in response.headers.itermerged()}
+        return Answer(status=response.status, headers=lower, body=content)
 
-    def _content(self, response: "requests.Response") -> bytes:
+    def _failed(self, begin: float, error: Exception) -> Unanswered:
+        if time.monotonic() - begin >= self._read:
+            return Unanswered(f"no complete answer within {self._read:g} s")
+        return Unanswered(f"the connection failed: {_cause(error)}")
+
+    def _content(self, response: "BaseHTTPResponse") -> bytes:
         """Read a body; a limit for the whole of it, since a read limit alone never strikes on a trickle."""
         end = time.monotonic() + self._read
         parts: list[bytes] = []
         size = 0
         try:
-            while part := response.raw.read1(_CHUNK, decode_content=True):
+            while part := response.read1(_CHUNK, decode_content=True):
                 parts.append(part)
                 size += len(part)
                 self._limit(size, end)
         except BaseException:
             response.close()
             raise
-        response.raw.release_conn()
+        response.release_conn()
         return b"".join(parts)
 
     def _limit(self, size: int, end: float) -> None:
@@ -140,20 +138,13 @@ class Wire:
         if time.monotonic() > end:
             raise Unanswered(f"the answer was not complete within {self._read:g} s")
 
-    def _proxies_for(self, url: str) -> dict[str, str]:
-        """The environment's proxies; loopback is asked directly, as Docker does."""
-        from requests.utils import get_environ_proxies
-
-        origin = _origin(url)
-        if origin not in self._proxies:
-            direct = trust.is_loopback(urlsplit(url).netloc)
-            self._proxies[origin] = {} if direct else dict(get_environ_proxies(url))
-        return self._proxies[origin]
-
-    def _session(self) -> "requests.Session":
+    def _connections(self) -> "Connections":
         with self._guard:
             if self._made is None:
-                self._made = new_session(self._read)
+                # Only now: urllib3 takes a while to load.
+                from tasks.adapters.connections import Connections
+
+                self._made = Connections(connect=self._connect, read=self._read)
             return self._made
 
 

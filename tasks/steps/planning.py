@@ -57,7 +57,7 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
     images = bake.keyed_images(r, names, names)
     bake.look_up(r, list(images.values()))
     by_service = {image.keyed.definition.service: image for image in images.values()}
-    candidate = ready.candidate(r, stack, by_service, current.release)
+    candidate = ready.candidate(r, stack, by_service, current.release, revisions=False)
     candidate = target.narrowed(candidate, current.release, only)
     sources = r.sources(stack)
     released = current.release.services if current.release else {}

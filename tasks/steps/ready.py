@@ -13,7 +13,9 @@ from tasks.steps.candidate import Candidate, missing_files, read_files
 from tasks.steps.run import Run
 
 
-def candidate(r: Run, stack: Stack, images: Mapping[str, Image], previous: Release | None) -> Candidate:
+def candidate(
+    r: Run, stack: Stack, images: Mapping[str, Image], previous: Release | None, *, revisions: bool = True
+) -> Candidate:
     """Return the candidate of a stack's checkout.
 
     Args:
@@ -21,6 +23,7 @@ def candidate(r: Run, stack: Stack, images: Mapping[str, Image], previous: Relea
         stack: the stack.
         images: images of its built services by service name; those without a digest are left out.
         previous: the current release, whose pins of external images stay.
+        revisions: whether to ask the registry for the commits that new images were built from; a release needs them.
 
     Raises:
         OnevmError: a service mounts a file of the checkout that does not travel, or an image is nowhere.
@@ -44,7 +47,7 @@ def candidate(r: Run, stack: Stack, images: Mapping[str, Image], previous: Relea
                     raise OnevmError(f"{stack.name}.{name} has neither `image` nor `build`", next_step="mend it")
                 pins[name] = pool.submit(_external, r, stack, name, service.image, previous)
             elif name in images and images[name].digest:
-                pins[name] = pool.submit(_built, r, images[name], previous)
+                pins[name] = pool.submit(_built, r, images[name], previous, revisions)
         services = {name: pin.result() for name, pin in pins.items()}
     dirty = sources.files_uncommitted() or any(image.keyed.uncommitted for image in images.values())
     return Candidate(
@@ -63,7 +66,7 @@ def _external(r: Run, stack: Stack, name: str, source: str, previous: Release | 
     )
 
 
-def _built(r: Run, image: Image, previous: Release | None) -> ReleasedService:
+def _built(r: Run, image: Image, previous: Release | None, revisions: bool) -> ReleasedService:
     pinned = f"{image.repository}@{image.digest}"
     service = image.keyed.definition.service
     known = previous.services.get(service) if previous else None
@@ -71,6 +74,8 @@ def _built(r: Run, image: Image, previous: Release | None) -> ReleasedService:
         return known
     if image.state == "built":
         revision = image.revision(r.sources(r.project.stacks[image.keyed.definition.stack]).commit.sha)
+    elif not revisions:
+        revision = ""
     else:
         revision = r.registry.labels(image.path, image.digest).get(REVISION_LABEL, "")
     return ReleasedService(image=pinned, content_key=image.keyed.key, revision=revision)

@@ -297,6 +297,67 @@ def trickle(handler: Handler) -> None:
         handler.wfile.flush()
 
 
+def trickling_head(handler: Handler) -> None:
+    """Answer with headers without an end."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+    while not handler.server.front.over.wait(0.02):
+        handler.wfile.write(b"x")
+        handler.wfile.flush()
+
+
+def closing(handler: Handler) -> None:
+    """Give the real answer, and hang up after it without a word, as a server does with an idle connection."""
+    forward(handler)
+    handler.close_connection = True
+
+
+@dataclass
+class Tunnel:
+    """A proxy that knows CONNECT only, and leads everywhere to the same place."""
+
+    host: str
+    asked: list[str] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def running_tunnel(backend: str) -> Iterator[Tunnel]:
+    """Run a tunnel on a free loopback port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        tunnel = Tunnel(f"127.0.0.1:{listener.getsockname()[1]}")
+
+        def pump(source: socket.socket, sink: socket.socket) -> None:
+            with contextlib.suppress(OSError):
+                while data := source.recv(65536):
+                    sink.sendall(data)
+                sink.shutdown(socket.SHUT_WR)
+
+        def serve(client: socket.socket) -> None:
+            name, _, port = backend.partition(":")
+            with client, socket.create_connection((name, int(port)), timeout=10) as server:
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    head += client.recv(1)
+                tunnel.asked.append(head.decode().partition(" HTTP/")[0])
+                client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                back = threading.Thread(target=pump, args=(server, client), daemon=True)
+                back.start()
+                pump(client, server)
+                back.join(10)
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        try:
+            yield tunnel
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
+
+
 class Issuer:
     """A token server that a real registry (`auth: token`) trusts; signs with openssl."""
 

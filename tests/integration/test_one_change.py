@@ -30,7 +30,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Story:
-    """A deployed stack, one changed line, `doit plan`, `doit deploy`, and `doit deploy` once more."""
+    """A deployed stack, one changed line, `doit plan`, `doit deploy`, and both once more."""
 
     shop: Shop
     wire: Wire
@@ -43,6 +43,8 @@ class Story:
     after: Moment
     again: Ran
     end: Moment
+    idle: Ran
+    idle_end: Moment
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,11 @@ def story(lab: str, make_shared_shop: MakeShop) -> Iterator[Story]:
         deploy = shop.doit("deploy").ok()
         after = Moment.of(shop, wire)
         again = shop.doit("deploy").ok()
-        yield Story(shop, wire, sha, before, plan, plan_json, planned, deploy, after, again, Moment.of(shop, wire))
+        end = Moment.of(shop, wire)
+        idle = shop.doit("plan", "format=json").ok()
+        yield Story(
+            shop, wire, sha, before, plan, plan_json, planned, deploy, after, again, end, idle, Moment.of(shop, wire)
+        )
 
 
 def rows(plan: Ran) -> list[tuple[str, str, str]]:
@@ -115,6 +121,16 @@ def test_a_plan_changes_nothing(story: Story) -> None:
     assert story.plan.bakes == story.plan_json.bakes == []
 
 
+def test_a_plan_asks_the_registry_twice_about_each_service_that_it_has(story: Story) -> None:
+    asked = story.wire.requests[story.before.requests : story.planned.requests]
+    for name in OTHERS:
+        found = [(method, path.rpartition("/")[2]) for method, path in asked if f"-{name}/" in path]
+        key = next(tag for tag in story.before.tags[name] if tag.startswith("key-"))
+        once = [("HEAD", key), ("HEAD", story.sha), ("GET", story.sha)]
+        # It was not tagged with the new commit yet, which takes a second look; and there were two plans.
+        assert sorted(found) == sorted(once * 2)
+
+
 def test_one_changed_service_is_one_bake_of_that_target(story: Story) -> None:
     assert story.deploy.bakes == [["b"]]
 
@@ -161,6 +177,18 @@ def test_a_second_deploy_bakes_pushes_and_replaces_nothing(story: Story) -> None
     assert [request for request in made if request[0] not in {"GET", "HEAD"}] == []
     assert story.end.containers == story.after.containers
     assert story.end.tags == story.after.tags
+
+
+def test_a_plan_with_nothing_to_do_asks_the_registry_twice_about_each_service(story: Story) -> None:
+    (stack,) = story.idle.json["stacks"]
+    assert stack["operations"] == []
+    asked = story.wire.requests[story.end.requests : story.idle_end.requests]
+    assert sorted(asked) == sorted(
+        ("HEAD", f"/v2/{story.shop.name}/{story.shop.name}-{name}/manifests/{tag}")
+        for name in (*OTHERS, "b")
+        for tag in story.end.tags[name]
+        if tag == story.sha or (tag.startswith("key-") and story.end.tags[name]["latest"] == story.end.tags[name][tag])
+    )
 
 
 def test_a_second_deploy_writes_no_second_release(story: Story) -> None:

@@ -5,6 +5,7 @@ import email.utils
 import json
 import os
 import stat
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ from tests.integration.registries import (
     Handler,
     Issuer,
     Pushed,
+    closing,
     cut,
     cut_in_the_body,
     error,
@@ -43,9 +45,11 @@ from tests.integration.registries import (
     push_manifest,
     running_front,
     running_registry,
+    running_tunnel,
     says,
     silent,
     trickle,
+    trickling_head,
 )
 
 pytestmark = pytest.mark.engine
@@ -508,7 +512,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     openssl(
         *new, "-subj", "/CN=registry", "-keyout", f"{folder}/key.pem", "-out", f"{folder}/crt.pem",
-        "-CA", f"{folder}/ca.crt", "-CAkey", f"{folder}/ca.key", "-addext", "subjectAltName=IP:127.0.0.1",
+        "-CA", f"{folder}/ca.crt", "-CAkey", f"{folder}/ca.key",
+        "-addext", "subjectAltName=IP:127.0.0.1,DNS:registry.invalid",
         "-addext", "basicConstraints=critical,CA:FALSE",
     )  # fmt: skip
     return folder
@@ -560,6 +565,63 @@ def test_loopback_is_asked_directly_and_netrc_is_not_read(
     netrc.chmod(0o600)
     assert through.head("team/web", "1") == image.digest
     assert front.seen[0].authorization is None
+
+
+def behind_a_proxy(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    for name in ("https_proxy", "HTTPS_PROXY", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", proxy)
+
+
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_a_plain_registry_is_asked_through_the_environments_proxy(
+    front: Front, image: Pushed, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    behind_a_proxy(monkeypatch, f"{scheme}someone:s%20cret@{front.host}")
+    given: list[str | None] = []
+
+    def proxy(handler: Handler) -> None:
+        given.append(handler.headers.get("Proxy-Authorization"))
+        handler.path = handler.path.removeprefix("http://registry.invalid:5000")
+        forward(handler)
+
+    front.always = proxy
+    with RegistryClient("registry.invalid:5000", Registry(url="registry.invalid:5000/team", insecure=True)) as client:
+        assert client.head("team/web", "1") == image.digest
+    assert front.seen[0].path == "http://registry.invalid:5000/v2/team/web/manifests/1"
+    assert given == ["Basic " + base64.b64encode(b"someone:s cret").decode()]
+
+
+def test_no_proxy_is_used_where_the_environment_says_so(
+    front: Front, clock: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind_a_proxy(monkeypatch, f"http://{front.host}")
+    monkeypatch.setenv("no_proxy", ".invalid")
+    insecure = Registry(url="registry.invalid:5000/team", insecure=True)
+    with (
+        RegistryClient("registry.invalid:5000", insecure, patience=clock.patience()) as client,
+        pytest.raises(CouldNotAsk),
+    ):
+        client.head("team/web", "1")
+    assert front.seen == []
+
+
+def test_an_encrypted_registry_is_asked_through_a_tunnel_and_its_certificate_is_checked(
+    encrypted: str, authority: Path, monkeypatch: pytest.MonkeyPatch, clock: Time
+) -> None:
+    with running_tunnel(encrypted) as tunnel:
+        behind_a_proxy(monkeypatch, f"http://{tunnel.host}")
+        monkeypatch.setenv("https_proxy", f"http://{tunnel.host}")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority / "ca.crt"))
+        with RegistryClient("registry.invalid", patience=clock.patience()) as client:
+            assert client.head("team/web", "1") is None
+        assert tunnel.asked == ["CONNECT registry.invalid:443"]
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+        with (
+            RegistryClient("registry.invalid", patience=clock.patience()) as client,
+            pytest.raises(OnevmError, match="is not trusted"),
+        ):
+            client.head("team/web", "1")
 
 
 # Logins
@@ -877,3 +939,35 @@ def test_threads_share_connections_and_each_gets_its_own_answer(front: Front, ho
         found = list(pool.map(lambda name: client.head(name, "1"), names))
     assert found == [expected[name] for name in names]
     assert front.connections <= 8
+
+
+def test_a_connection_that_the_registry_closed_is_made_anew(front: Front, image: Pushed, clock: Time) -> None:
+    with RegistryClient(front.host, patience=clock.patience()) as client:
+        front.script = [closing]
+        assert client.head("team/web", "1") == image.digest
+        assert client.head("team/web", "1") == image.digest
+    assert clock.pauses == []
+    assert len(front.seen) == 2
+
+
+def test_no_more_threads_are_needed_for_more_questions(front: Front, image: Pushed) -> None:
+    during: list[int] = []
+
+    def counting(handler: Handler) -> None:
+        during.append(sum(thread.name == "deadlines" for thread in threading.enumerate()))
+        forward(handler)
+
+    front.always = counting
+    with RegistryClient(front.host) as client:
+        for _ in range(5):
+            assert client.head("team/web", "1") == image.digest
+        (watching,) = (thread for thread in threading.enumerate() if thread.name == "deadlines")
+    watching.join(10)
+    assert during == [1] * 5
+    assert not watching.is_alive()
+
+
+def test_a_head_that_trickles_is_given_up(through: RegistryClient, front: Front) -> None:
+    front.always = trickling_head
+    with pytest.raises(CouldNotAsk, match=r"no answer within 0.4 s \(4 times\)"):
+        through.head("team/web", "1")

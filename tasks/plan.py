@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from tasks.core.plan import Operation
+from tasks.core.plan import Operation, summed
 from tasks.steps import outcome, planning, run, selection, variables
+from tasks.steps.bake import MOST_ROWS
 from tasks.steps.naming import Task, broken, tree
 from tasks.steps.once import once
 from tasks.steps.outcome import action
@@ -64,7 +65,7 @@ def _show(p: StackPlan) -> None:
     for commit in p.commits or ():
         screen.say(f"  commit {commit}")
     if p.plan:
-        rows = [[op.verb, op.service, _rollout(op), op.cause] for op in p.plan.operations]
+        rows = [[op.verb, op.service, _rollout(op), op.cause] for op in summed(p.plan.operations, MOST_ROWS)]
         screen.table("", ["operation", "service", "rollout", "cause"], rows)
     else:
         screen.say("  nothing to do")

@@ -3,11 +3,13 @@
 Data only: nothing here acts. `reconcile.py` makes it, steps/ executes it.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Verb = Literal["build", "push", "tag", "pull", "sweep", "create", "start", "recreate", "remove"]
 _ORDER: tuple[Verb, ...] = ("build", "push", "tag", "pull", "sweep", "create", "start", "recreate", "remove")
+MOST_NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,3 +63,27 @@ class Plan:
 def ordered(operations: list[Operation]) -> tuple[Operation, ...]:
     """Return operations by phase, then service."""
     return tuple(sorted(operations, key=lambda op: (_ORDER.index(op.verb), op.service)))
+
+
+def summed(operations: Iterable[Operation], most: int) -> list[Operation]:
+    """Return what a person reads of a plan: beyond `most` operations, those that are alike are one.
+
+    Args:
+        operations: the operations.
+        most: so many are still shown one by one.
+
+    Returns:
+        Operations in their order; one that stands for several names the first services and how many more.
+    """
+    found = list(operations)
+    if len(found) <= most:
+        return found
+    alike: dict[Operation, list[str]] = {}
+    for op in found:
+        alike.setdefault(replace(op, service=""), []).append(op.service)
+    return [replace(op, service=_listed(services)) for op, services in alike.items()]
+
+
+def _listed(services: list[str]) -> str:
+    more = f" and {len(services) - MOST_NAMED} more" if len(services) > MOST_NAMED else ""
+    return ", ".join(services[:MOST_NAMED]) + more

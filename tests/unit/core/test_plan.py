@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from tasks.core.plan import Operation, Plan, Verb, ordered
+from tasks.core.plan import MOST_NAMED, Operation, Plan, Verb, ordered, summed
 
 
 def test_an_empty_plan_says_so() -> None:
@@ -46,3 +46,31 @@ def test_services_are_asked_for_by_verb() -> None:
     assert plan.services("create", "start") == {"a", "b"}
     assert plan.of("pull") == operations[2:]
     assert plan.services("remove") == frozenset()
+
+
+def tags(count: int) -> list[Operation]:
+    return [Operation(verb="tag", service=f"s{number}", cause="unchanged") for number in range(count)]
+
+
+def test_a_plan_that_can_be_read_line_by_line_is_shown_whole() -> None:
+    assert summed(tags(5), 5) == tags(5)
+
+
+def test_many_operations_that_are_alike_are_shown_as_one_and_the_others_one_by_one() -> None:
+    changed = [
+        Operation(verb="build", service="a", cause="a/app.py changed"),
+        Operation(verb="build", service="b", cause="b/app.py changed"),
+    ]
+    recreate = Operation(verb="recreate", service="a", cause="unchanged", rollout="recreate")
+    shown = [f"{op.verb} {op.service}: {op.cause}" for op in summed([*changed, *tags(1000), recreate], 30)]
+    assert shown == [
+        "build a: a/app.py changed",
+        "build b: b/app.py changed",
+        "tag s0, s1, s2 and 997 more: unchanged",
+        "recreate a: unchanged",
+    ]
+
+
+def test_few_that_are_alike_are_all_named() -> None:
+    (shown,) = summed(tags(MOST_NAMED), 1)
+    assert shown.service == "s0, s1, s2"

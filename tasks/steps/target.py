@@ -82,7 +82,7 @@ def look(
         seen = pool.submit(engine.observe, stack.name, pins.values())
         engine_version = pool.submit(engine.version)
         definition, active = host_compose.configuration(
-            folder, candidate.contents, candidate.compose, desired.override({**placeholders, **pins}, {})
+            folder, candidate.contents, candidate.compose, desired.pinned({**placeholders, **pins})
         )
         check_version(engine_version.result(), folder.transport.name)
         observed = seen.result()

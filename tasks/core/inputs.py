@@ -101,8 +101,10 @@ def signature(definition: BuildDefinition) -> Signature:
         ConfigurationError: if BuildKit would refuse the ignore file.
     """
     taken_ns = time.time_ns()
-    facts = [(place.role, place.root, stamps(place.root, place.rules)) for place in places(definition)]
-    newest = max((newest for _, _, (_, newest) in facts), default=0)
+    facts = [
+        (place.role, place.root, stamps(place.root, place.rules), _emptying(place)) for place in places(definition)
+    ]
+    newest = max((newest for _, _, (_, newest), _ in facts), default=0)
     digest = hashlib.blake2b(marshal.dumps(facts, _DETERMINISTIC), digest_size=16).hexdigest()
     return Signature(digest, settled=not is_fresh(newest, taken_ns))
 
@@ -133,6 +135,12 @@ def _dockerfile(definition: BuildDefinition) -> str | None:
         if name == "Dockerfile" and os.path.exists(f"{folder}/dockerfile"):  # noqa: PTH110 (Path is slow here)
             return f"{folder}/dockerfile"
     return path
+
+
+def _emptying(place: Place) -> tuple[str, ...]:
+    """Return the rules that say which files arrive without their content: their names and times do not show it."""
+    rules = place.rules
+    return tuple(f"{'!' * p.exception}{p.text}" for p in rules.patterns) if rules and rules.may_empty else ()
 
 
 def _entries(place: Place) -> tuple[Entry, ...]:

@@ -56,11 +56,15 @@ def manifest(definition: BuildDefinition, *, files: Inputs, base_keys: Mapping[s
 
 
 def recipe(definition: BuildDefinition) -> str:
-    """Return a digest of everything in the key that is asked for rather than read from disk, bases aside.
+    """Return a digest of everything in the key that is asked for rather than read from disk, the keys of bases aside.
 
-    With `Signature` it tells cheaply that a content key computed earlier still holds.
+    With `Signature` and the keys of bases it tells cheaply that a content key computed earlier still holds.
     """
-    return _digest(field for item in sorted(_asked_for(definition)) for field in item)
+    items = [*_asked_for(definition), *(("base service", service, "") for service in definition.bases)]
+    items += [("base of context", name, value) for name, value in definition.contexts if value.startswith(_TARGET)]
+    if definition.is_remote:
+        items.append((DOCKERFILE, "", f"path {definition.dockerfile}"))
+    return _digest(field for item in sorted(items) for field in item)
 
 
 def explain(old: Manifest, new: Manifest, *, checkout: str = "") -> list[str]:

@@ -7,10 +7,11 @@ from functools import cached_property
 from pathlib import Path
 
 from tasks.adapters.git import Checkout, Commit
+from tasks.adapters.keymemory import KeyMemory
 from tasks.core import keys
 from tasks.core.build import BuildDefinition
 from tasks.core.contents import ContentHashes
-from tasks.core.inputs import Inputs, changed_since, places, read_inputs
+from tasks.core.inputs import Inputs, changed_since, places, read_inputs, signature
 from tasks.core.model import Stack
 
 
@@ -20,15 +21,15 @@ class Keyed:
 
     Attributes:
         definition: what is built.
-        inputs: what was read from disk.
-        manifest: what the key is made of.
+        read: what was read from disk; None if the key was remembered.
+        manifest: what the key is made of; None likewise.
         key: the content key.
         uncommitted: its inputs that differ from the commit, relative to the checkout's top.
     """
 
     definition: BuildDefinition
-    inputs: Inputs
-    manifest: keys.Manifest
+    read: Inputs | None
+    manifest: keys.Manifest | None
     key: str
     uncommitted: tuple[str, ...]
 
@@ -36,6 +37,17 @@ class Keyed:
     def name(self) -> str:
         """`<stack>.<service>`."""
         return self.definition.name
+
+    @property
+    def inputs(self) -> Inputs:
+        """What was read from disk.
+
+        Raises:
+            ValueError: nothing was: the key was remembered, and is good for looking only.
+        """
+        if self.read is None:
+            raise ValueError(self.name)
+        return self.read
 
 
 class Sources:
@@ -45,14 +57,23 @@ class Sources:
         stack: the stack.
         definitions: its built services by name.
         hashes: hashes of file contents.
+        memory: keys of earlier runs.
     """
 
-    def __init__(self, stack: Stack, definitions: Mapping[str, BuildDefinition], hashes: ContentHashes) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        definitions: Mapping[str, BuildDefinition],
+        hashes: ContentHashes,
+        memory: KeyMemory | None = None,
+    ) -> None:
         self.stack = stack
         self.checkout = Checkout(stack.path)
         self.hashes = hashes
         self._definitions = definitions
+        self._memory = memory
         self._keyed: dict[str, Keyed] = {}
+        self._glanced: dict[str, Keyed] = {}
 
     @cached_property
     def commit(self) -> Commit:
@@ -68,12 +89,41 @@ class Sources:
             manifest = keys.manifest(definition, files=inputs, base_keys=bases)
             self._keyed[service] = Keyed(
                 definition=definition,
-                inputs=inputs,
+                read=inputs,
                 manifest=manifest,
                 key=manifest.key,
                 uncommitted=tuple(sorted({*self._uncommitted(inputs), *self._of_bases(definition)})),
             )
         return self._keyed[service]
+
+    def glanced(self, service: str) -> Keyed:
+        """Return a service with its key, remembered if nothing that it follows from has changed since.
+
+        For looking only: what is to be built is read with `keyed`, or nobody could tell whether it changed meanwhile.
+        """
+        if service not in self._glanced:
+            self._glanced[service] = self._keyed.get(service) or self._remembered(service) or self.keyed(service)
+        return self._glanced[service]
+
+    def _remembered(self, service: str) -> Keyed | None:
+        """Return a service with its remembered key; None if it is not known, or something in it is uncommitted."""
+        definition = self._definitions[service]
+        bases = [self.glanced(base) for base in definition.bases]
+        if self._memory is None or any(_is_below(str(path), definition) for path in self.checkout.uncommitted):
+            return None
+        # Before anything is read: what changes from here on leaves another signature.
+        seen = signature(definition)
+        stamp = " ".join([seen.digest, keys.recipe(definition), *(f"{base.name}={base.key}" for base in bases)])
+        key = self._memory.recall(definition.name, stamp)
+        if key is None:
+            keyed = self.keyed(service)
+            known = {base.name: base.key for base in bases}
+            same = all(self.keyed(base).key == known[self.keyed(base).name] for base in definition.bases)
+            if seen.settled and same:
+                self._memory.learn(definition.name, stamp, keyed.key)
+            return keyed
+        uncommitted = tuple(sorted({path for base in bases for path in base.uncommitted}))
+        return Keyed(definition=definition, read=None, manifest=None, key=key, uncommitted=uncommitted)
 
     def _of_bases(self, definition: BuildDefinition) -> Iterable[str]:
         return (path for base in definition.bases for path in self.keyed(base).uncommitted)
@@ -111,5 +161,14 @@ class Sources:
         )
 
     def changed_meanwhile(self, keyed: Keyed) -> list[str]:
-        """Return the inputs that changed since the key was computed, absolute paths."""
+        """Return the inputs that changed since the key was computed from them, absolute paths."""
         return changed_since(keyed.inputs, self.hashes)
+
+
+def _is_below(path: str, definition: BuildDefinition) -> bool:
+    """Whether a path may be an input: it is in, or is, a place that the build reads, whatever is ignored there."""
+    places_ = [definition.context, *(value for _, value in definition.contexts), *map(str, definition.inputs)]
+    if definition.dockerfile:
+        # buildx also takes `dockerfile` where there is no `Dockerfile`.
+        places_ += [str(definition.dockerfile), str(definition.dockerfile.parent / "dockerfile")]
+    return any(path == place or path.startswith(place.rstrip("/") + "/") for place in places_ if place[:1] == "/")

@@ -1,9 +1,11 @@
 """What `doit plan` says: everything a deploy would do, found out without changing anything."""
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from tasks.adapters.release_folder import Current
+from tasks.core.images import repository
 from tasks.core.model import Stack
 from tasks.core.plan import Operation, Plan, ordered
 from tasks.core.release import Release
@@ -53,16 +55,14 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
             plan=aim.plan, sha=candidate.sha, dirty=False, current=current.release, commits=None, notes=tuple(notes)
         )
     built = r.project.compose[stack.name].built()
-    names = frozenset(f"{stack.name}.{name}" for name in built if only is None or name in only)
-    images = bake.keyed_images(r, names, names)
-    bake.look_up(r, list(images.values()))
-    by_service = {image.keyed.definition.service: image for image in images.values()}
+    by_service = _images(r, stack, sorted(name for name in built if only is None or name in only))
+    bake.look_up(r, list(by_service.values()))
     candidate = ready.candidate(r, stack, by_service, current.release, revisions=False)
     candidate = target.narrowed(candidate, current.release, only)
     sources = r.sources(stack)
     released = current.release.services if current.release else {}
     reasons = {
-        name: why.stale(sources, image.keyed, released.get(name))
+        name: why.stale(sources, sources.keyed(name), released.get(name))
         for name, image in by_service.items()
         if image.state != "fresh" or (name in released and released[name].content_key != image.keyed.key)
     }
@@ -84,6 +84,18 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
         notes=tuple(notes),
         cut_off=bool(current.switching),
     )
+
+
+def _images(r: run.Run, stack: Stack, services: Iterable[str]) -> dict[str, Image]:
+    sources = r.sources(stack)
+    return {
+        name: Image(
+            keyed=sources.glanced(name),
+            repository=repository(r.project.configuration.registry, stack.name, name),
+            pushed=True,
+        )
+        for name in services
+    }
 
 
 def notes_on(current: Current) -> tuple[str, ...]:

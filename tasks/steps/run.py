@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 
 from tasks.adapters.engine import Engine
 from tasks.adapters.host import Reached, reached
+from tasks.adapters.keymemory import KeyMemory
 from tasks.adapters.registry import RegistryClient
 from tasks.adapters.release_folder import ReleaseFolder
 from tasks.adapters.transport import Local
@@ -111,6 +112,11 @@ class Run:
         return self._closing.enter_context(HashCache(self.project.cache / "hashes.sqlite"))
 
     @cached_property
+    def keys(self) -> KeyMemory:
+        """Content keys of services, remembered between runs."""
+        return self._closing.enter_context(KeyMemory(self.project.cache / "keys"))
+
+    @cached_property
     def engine(self) -> Engine:
         """The engine that builds: this machine's."""
         return Engine()
@@ -126,7 +132,7 @@ class Run:
             if stack.name not in self._sources:
                 built = self.project.compose[stack.name].built()
                 definitions = {name: s.build for name, s in built.items() if s.build}
-                self._sources[stack.name] = Sources(stack, definitions, self.hashes)
+                self._sources[stack.name] = Sources(stack, definitions, self.hashes, self.keys)
             return self._sources[stack.name]
 
     def host(self, stack: Stack) -> Reached:

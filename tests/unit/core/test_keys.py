@@ -211,11 +211,38 @@ def test_the_role_of_a_base_counts(build: BuildDefinition) -> None:
     one = replace(build, contexts=(("x", "target:base"), ("y", "target:tool")), bases=("base", "tool"))
     other = replace(build, contexts=(("x", "target:tool"), ("y", "target:base")), bases=("base", "tool"))
     assert key(one) != key(other)
+    assert recipe(one) != recipe(other)
+
+
+def test_the_name_under_which_a_base_is_reached_counts(build: BuildDefinition) -> None:
+    one = replace(build, contexts=(("x", "target:base"),), bases=("base",))
+    other = replace(build, contexts=(("y", "target:base"),), bases=("base",))
+    assert key(one) != key(other)
+    assert recipe(one) != recipe(other)
+
+
+def test_the_path_of_a_dockerfile_in_a_remote_context_counts(build: BuildDefinition) -> None:
+    one = replace(build, context="https://git.example.com/shop.git", dockerfile=Path("Dockerfile"))
+    other = replace(one, dockerfile=Path("web/Dockerfile"))
+    assert key(one) != key(other)
+    assert recipe(one) != recipe(other)
+
+
+def test_the_signature_moves_when_a_file_arrives_without_its_content(tmp_path: Path) -> None:
+    put(tmp_path / "Dockerfile", "FROM scratch\n")
+    put(tmp_path / "a/b", "text")
+    build = BuildDefinition(stack="s", service="x", context=str(tmp_path), dockerfile=tmp_path / "Dockerfile")
+    found = set()
+    for text in ("*\n!a/b", "*\n!a/b\na"):
+        put(tmp_path / ".dockerignore", text)
+        found.add((key(build), signature(build).digest))
+    assert len({key for key, _ in found}) == len({digest for _, digest in found}) == 2
 
 
 def test_a_base_without_a_named_context_counts_too(build: BuildDefinition) -> None:
     one = replace(build, bases=("base", "tool"))
     assert key(one) != key(build)
+    assert recipe(one) != recipe(build)
     assert key(one, BASE_KEYS | {"tool": "9" * 64}) != key(one)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from tasks.core.plan import Operation, summed
+from tasks.core.plan import summed
 from tasks.steps import outcome, planning, run, selection, variables
 from tasks.steps.bake import MOST_ROWS
 from tasks.steps.naming import Task, broken, tree
@@ -51,6 +51,7 @@ def _document(p: StackPlan) -> dict[str, Any]:
         "current_sha": p.current.sha if p.current else None,
         "commits": None if p.commits is None else list(p.commits),
         "operations": [asdict(op) for op in p.plan.operations],
+        "rollouts": {name: {"kind": how.kind, "reason": how.reason} for name, how in p.rollouts.items()},
         "notes": list(p.notes),
     }
 
@@ -65,14 +66,19 @@ def _show(p: StackPlan) -> None:
     for commit in p.commits or ():
         screen.say(f"  commit {commit}")
     if p.plan:
-        rows = [[op.verb, op.service, _rollout(op), op.cause] for op in summed(p.plan.operations, MOST_ROWS)]
+        rows = [[op.verb, op.service, op.rollout, op.cause] for op in summed(p.plan.operations, MOST_ROWS)]
         screen.table("", ["operation", "service", "rollout", "cause"], rows)
+        for line in _rollouts(p):
+            screen.say(line)
     else:
         screen.say("  nothing to do")
 
 
-def _rollout(op: Operation) -> str:
-    return f"{op.rollout}: {op.reason}" if op.reason else op.rollout
+def _rollouts(p: StackPlan) -> list[str]:
+    """Return how services are replaced and why: of those that are now, and from now on of those that are new."""
+    concerned = p.plan.services("create", "recreate", "start")
+    lines = [f"  {name}: {how.kind}: {how.reason}" for name, how in p.rollouts.items() if name in concerned]
+    return lines if len(lines) <= MOST_ROWS else []
 
 
 def task_plan() -> Iterator[Task]:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from tasks.core.model import RolloutKind
+
 Verb = Literal["build", "push", "tag", "pull", "sweep", "create", "start", "recreate", "remove"]
 _ORDER: tuple[Verb, ...] = ("build", "push", "tag", "pull", "sweep", "create", "start", "recreate", "remove")
 MOST_NAMED = 3
@@ -27,7 +29,7 @@ class Operation:
     verb: Verb
     service: str
     cause: str
-    rollout: str = ""
+    rollout: RolloutKind | Literal[""] = ""
     reason: str = ""
 
     def __str__(self) -> str:

@@ -1,14 +1,15 @@
 """What `doit plan` says: everything a deploy would do, found out without changing anything."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from tasks.adapters.release_folder import Current
 from tasks.core.images import repository
 from tasks.core.model import Stack
 from tasks.core.plan import Operation, Plan, ordered
 from tasks.core.release import Release
+from tasks.core.rollout import Rollout
 from tasks.steps import bake, ready, recorded, run, target, variables, why
 from tasks.steps.bake import Image
 
@@ -25,6 +26,7 @@ class StackPlan:
         commits: commits since then, newest first, as `sha7 subject`; None if that cannot be told.
         notes: what deserves a look.
         cut_off: whether a run was cut off on the host, which the next deploy settles.
+        rollouts: how each service is replaced, and why.
     """
 
     plan: Plan
@@ -34,6 +36,7 @@ class StackPlan:
     commits: tuple[str, ...] | None
     notes: tuple[str, ...] = ()
     cut_off: bool = False
+    rollouts: Mapping[str, Rollout] = field(default_factory=dict)
 
 
 def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
@@ -52,7 +55,14 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
         candidate = target.narrowed(candidate, current.release, only)
         aim = target.look(stack, folder, r.host(stack).engine, candidate, only=only)
         return StackPlan(
-            plan=aim.plan, sha=candidate.sha, dirty=False, current=current.release, commits=None, notes=tuple(notes)
+            plan=aim.plan,
+            sha=candidate.sha,
+            dirty=False,
+            current=current.release,
+            commits=None,
+            notes=tuple(notes),
+            cut_off=bool(current.switching),
+            rollouts=_rollouts(aim, only),
         )
     built = r.project.compose[stack.name].built()
     by_service = _images(r, stack, sorted(name for name in built if only is None or name in only))
@@ -83,7 +93,18 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
         commits=_commits(r, stack, current.release),
         notes=tuple(notes),
         cut_off=bool(current.switching),
+        rollouts=_rollouts(aim, only),
     )
+
+
+def _rollouts(aim: target.Target, only: frozenset[str] | None) -> dict[str, Rollout]:
+    """Return how each service is replaced; what is replaced now may have to be on this host as it is now."""
+    now = {op.service: op for op in aim.plan.of("recreate")}
+    return {
+        name: replace(how, kind=now[name].rollout or how.kind, reason=now[name].reason) if name in now else how
+        for name, how in sorted(aim.rollouts.items())
+        if only is None or name in only
+    }
 
 
 def _images(r: run.Run, stack: Stack, services: Iterable[str]) -> dict[str, Image]:

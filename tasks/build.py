@@ -11,6 +11,7 @@ from typing import Any
 
 from tasks.steps import bake, run
 from tasks.steps.freshness import AsFreshAs, There, Unchanged
+from tasks.steps.images import engine_has
 from tasks.steps.naming import Task, broken, tree
 from tasks.steps.outcome import action
 from tasks.steps.project import project
@@ -32,7 +33,7 @@ def build(name: str) -> dict[str, Any]:
 def is_there(values: Mapping[str, Any]) -> bool:
     """Whether somebody still has the image that the last successful run of a build task left."""
     name = values.get("image")
-    return bool(name) and (bool(values.get("pushed")) or bake.engine_has(str(name)))
+    return bool(name) and (bool(values.get("pushed")) or engine_has(str(name)))
 
 
 def task_build() -> Iterator[Task]:

@@ -19,7 +19,7 @@ DOC = "push what the registry lacks, and tag every service with the commit"
 def push(name: str) -> None:
     """Push one service, together with all others that are wanted."""
     image = bake.batch().images[name].demand()
-    publish.published(name.partition(".")[0])
+    publish.publish(name.partition(".")[0])
     if "push" in selection.current().verbs:
         run.run().screen.say(f"{name}: {image.repository}:{publish.tags_of(image)[0]} is {image.digest}")
 

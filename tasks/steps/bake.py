@@ -3,85 +3,27 @@
 The first build or push task that runs makes the batch for all of them:
 
     keys -> look up -> bake what nobody has (one call) -> inputs unchanged? -> name it by its key
-
-What a bake leaves is named `building-…` first. Only when its inputs are seen not to have changed meanwhile does it
-get the tag `key-…`, which is a promise.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Literal
 
 from tasks.adapters import buildx, context_names, temporary
 from tasks.adapters.engine import check_version
 from tasks.core import bake as bakefile
 from tasks.core.build import BuildDefinition
 from tasks.core.errors import OnevmError
-from tasks.core.images import CONTENT_KEY_LABEL, building_tag, key_tag, repository
-from tasks.core.reference import Reference
+from tasks.core.images import building_tag
 from tasks.core.solve import Step
 from tasks.steps import output, run, selection, variables
-from tasks.steps.inputs import Keyed
+from tasks.steps.images import PARALLEL_LOOKUPS, Image, keyed_images, look_up
 from tasks.steps.once import once
+from tasks.steps.settle import culprits, settle
 from tasks.steps.timings import Timings
 
-PARALLEL_LOOKUPS = 16
 MOST_ROWS = 30
-State = Literal["fresh", "built", "failed", "cancelled"]
-
-
-@dataclass(kw_only=True, slots=True)
-class Image:
-    """A built service's image after the batch.
-
-    Attributes:
-        keyed: the service with its key.
-        repository: its repository.
-        pushed: whether the registry was to have it.
-        state: `fresh` (it was there), `built`, `failed` or `cancelled`.
-        digest: the registry's digest, empty if only the engine has it.
-        error: why it failed.
-    """
-
-    keyed: Keyed
-    repository: str
-    pushed: bool
-    state: State = "cancelled"
-    digest: str = ""
-    error: OnevmError | None = None
-
-    @property
-    def name(self) -> str:
-        """`<stack>.<service>`."""
-        return self.keyed.name
-
-    @property
-    def keyed_name(self) -> str:
-        """The name that is a promise: `<repository>:key-<content key>`."""
-        return f"{self.repository}:{key_tag(self.keyed.key)}"
-
-    @property
-    def path(self) -> str:
-        """The repository without its registry's host."""
-        return Reference.parse(self.repository).repository
-
-    def revision(self, sha: str) -> str:
-        """Return the commit that these bytes are made from; with uncommitted changes it says so."""
-        return f"{sha}-dirty" if self.keyed.uncommitted else sha
-
-    def demand(self) -> "Image":
-        """Return itself if the image is there.
-
-        Raises:
-            OnevmError: it is not.
-        """
-        if self.error:
-            raise self.error
-        if self.state == "cancelled":
-            raise OnevmError(f"{self.name}: not built: cancelled because another build failed")
-        return self
 
 
 @dataclass(slots=True)
@@ -149,38 +91,6 @@ def make(r: run.Run, *, build: frozenset[str], push: frozenset[str]) -> Batch:
     return result
 
 
-def keyed_images(r: run.Run, names: frozenset[str], push: frozenset[str]) -> dict[str, Image]:
-    """Return the images of services with their content keys; nothing is known of them yet."""
-    images = {}
-    for name in sorted(names):
-        stack_name, _, service = name.partition(".")
-        stack = r.project.stacks[stack_name]
-        keyed = r.sources(stack).keyed(service)
-        where = repository(r.project.configuration.registry, stack_name, service)
-        images[name] = Image(keyed=keyed, repository=where, pushed=name in push)
-    return images
-
-
-def look_up(r: run.Run, images: Sequence[Image]) -> None:
-    """Find out which images are there already: in the registry, or, for `build` alone, on the engine.
-
-    Raises:
-        OnevmError: the registry or the engine could not be asked; that is never taken for "not there".
-    """
-    local = [image for image in images if not image.pushed]
-    if local:
-        have = r.engine.keyed_images()
-        for image in local:
-            if image.keyed_name in have:
-                image.state = "fresh"
-    ask = [image for image in images if image.pushed]
-    with ThreadPoolExecutor(PARALLEL_LOOKUPS) as pool:
-        digests = pool.map(lambda i: r.registry.head(i.path, key_tag(i.keyed.key)), ask)
-        for image, digest in zip(ask, digests, strict=True):
-            if digest:
-                image.state, image.digest = "fresh", digest
-
-
 def _bake(r: run.Run, result: Batch, stale: list[Image]) -> None:
     with ThreadPoolExecutor(1) as pool:
         engine_version = pool.submit(r.engine.version)
@@ -216,26 +126,15 @@ def _bake(r: run.Run, result: Batch, stale: list[Image]) -> None:
             tell=tell,
         )
     result.baked = tuple(sorted(by_target))
-    blamed = _culprits(baked, by_target, names)
+    blamed = culprits(baked, by_target, names)
     with ThreadPoolExecutor(PARALLEL_LOOKUPS) as pool:
-        list(pool.map(lambda item: _settle(r, item[1], item[0], baked, blamed), by_target.items()))
+        list(pool.map(lambda item: settle(r, item[1], item[0], baked, blamed), by_target.items()))
     for image in stale:
         took = r.screen.end(image.name, "pushed" if image.digest else image.state, ok=image.state == "built")
         result.timings.seconds[f"bake {image.name}"] = round(took, 3)
     for target in sorted(blamed, key=[*baked.solve.errors, *by_target].index):
         if by_target[target].error:
             r.screen.error(str(by_target[target].error))
-
-
-def _culprits(baked: buildx.Baked, images: Mapping[str, Image], names: Mapping[tuple[str, str], str]) -> frozenset[str]:
-    """Return the targets that a bake failed for: not those that start from one of them."""
-    if baked.ok:
-        return frozenset()
-    found = {target for target in baked.solve.culprits() if target in images}
-    found = found or {target for target in baked.solve.unread() if target in images} or set(images)
-    definitions = {target: images[target].keyed.definition for target in found}
-    bases = {target: {names.get((d.stack, base)) for base in d.bases} for target, d in definitions.items()}
-    return frozenset(target for target in found if not bases[target] & found)
 
 
 def _bases(r: run.Run, stale: list[Image], result: Batch) -> list[Image]:
@@ -301,58 +200,6 @@ def volatile_filled(
     return args
 
 
-def _settle(r: run.Run, image: Image, target: str, baked: buildx.Baked, blamed: frozenset[str]) -> None:
-    """Say what became of one target, and give it the name that is a promise."""
-    building = building_tag(image.keyed.key)
-    digest = baked.digests.get(target, "")
-    if not baked.ok:
-        # BuildKit may have named nobody: who has its image has not failed.
-        digest = "" if target in baked.solve.culprits() else _finished_all_the_same(r, image, building)
-        if not digest:
-            if target in blamed:
-                image.state, image.error = "failed", buildx.failure(image.name, target, baked.solve)
-            return
-    stack = r.project.stacks[image.keyed.definition.stack]
-    changed = r.sources(stack).changed_meanwhile(image.keyed)
-    if changed:
-        image.state = "failed"
-        image.error = OnevmError(
-            f"{image.name}: inputs changed during the build: {', '.join(changed[:5])}",
-            next_step="run the same command again, without editing meanwhile; nothing was recorded",
-        )
-        return
-    if image.pushed:
-        image.digest = publish_key(r, image, digest)
-    _name_locally(r, image, building)
-    image.state = "built"
-
-
-def _finished_all_the_same(r: run.Run, image: Image, building: str) -> str:
-    """After a failed bake: ask whoever should have the image. Returns its digest, or a mark for the engine's."""
-    if image.pushed:
-        digest = r.registry.head(image.path, building)
-        if digest and r.registry.labels(image.path, digest).get(CONTENT_KEY_LABEL) == image.keyed.key:
-            return digest
-        return ""
-    return "local" if r.engine.present([f"{image.repository}:{building}"]) else ""
-
-
-def publish_key(r: run.Run, image: Image, digest: str) -> str:
-    """Give pushed bytes their key's tag, unless another run was first: then its bytes are the ones that count."""
-    tag = key_tag(image.keyed.key)
-    if first := r.registry.head(image.path, tag):
-        return first
-    r.registry.put_manifest(image.path, tag, r.registry.get_manifest(image.path, digest))
-    return r.registry.head(image.path, tag) or digest
-
-
-def _name_locally(r: run.Run, image: Image, building: str) -> None:
-    name = f"{image.repository}:{building}"
-    if r.engine.present([name]):
-        r.engine.tag(name, image.keyed_name)
-        r.engine.untag([name])
-
-
 def _report(result: Batch) -> None:
     if result.baked:
         rows = [
@@ -361,20 +208,6 @@ def _report(result: Batch) -> None:
             if i.state != "fresh" or len(result.images) <= MOST_ROWS
         ]
         output.screen().table("", ["service", "build", "content key", "digest"], rows)
-
-
-@once
-def _engine_images() -> frozenset[str] | None:
-    try:
-        return run.run().engine.keyed_images()
-    except OnevmError:
-        return None
-
-
-def engine_has(name: str) -> bool:
-    """Whether the local engine has an image by its name; if no engine answers, the record is believed."""
-    names = _engine_images()
-    return names is None or name in names
 
 
 def batch_seconds() -> dict[str, float]:

@@ -12,6 +12,7 @@ from tasks.core.release import Release
 from tasks.steps import bake, planning, publish, ready, recorded, run, selection, variables
 from tasks.steps import deploy as deployment
 from tasks.steps.candidate import Candidate
+from tasks.steps.images import Image
 from tasks.steps.once import once
 from tasks.steps.output import Screen
 
@@ -40,7 +41,7 @@ def deploy(stack_name: str) -> None:
         if image.keyed.definition.stack == stack_name
     }
     if images:
-        publish.published(stack_name)
+        publish.publish(stack_name)
 
     def checked_out(current: Current) -> Candidate:
         return ready.candidate(r, stack, images, current.release)
@@ -94,7 +95,7 @@ def _go(
     *,
     only: frozenset[str] | None,
     doing: str,
-    images: Mapping[str, bake.Image] | None = None,
+    images: Mapping[str, Image] | None = None,
     kind: str = "deploy",
     restores: Callable[[], str] = str,
 ) -> None:
@@ -137,7 +138,7 @@ def _summary(
     stack: str,
     result: deployment.Result,
     d: deployment.Deployment,
-    images: Mapping[str, bake.Image],
+    images: Mapping[str, Image],
 ) -> None:
     release = result.release
     if not result.recorded:

@@ -10,8 +10,8 @@ from tasks.core.model import Stack
 from tasks.core.plan import Operation, Plan, ordered
 from tasks.core.release import Release
 from tasks.core.rollout import Rollout
-from tasks.steps import bake, ready, recorded, run, target, variables, why
-from tasks.steps.bake import Image
+from tasks.steps import ready, recorded, run, target, variables, why
+from tasks.steps.images import PARALLEL_LOOKUPS, Image, look_up
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +66,7 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
         )
     built = r.project.compose[stack.name].built()
     by_service = _images(r, stack, sorted(name for name in built if only is None or name in only))
-    bake.look_up(r, list(by_service.values()))
+    look_up(r, list(by_service.values()))
     candidate = ready.candidate(r, stack, by_service, current.release, revisions=False)
     candidate = target.narrowed(candidate, current.release, only)
     sources = r.sources(stack)
@@ -82,7 +82,7 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
     engine = r.host(stack).engine
     aim = target.look(stack, folder, engine, candidate, unbuilt=unbuilt, why=reasons, only=only)
     operations = list(aim.plan.operations)
-    with ThreadPoolExecutor(bake.PARALLEL_LOOKUPS) as pool:
+    with ThreadPoolExecutor(PARALLEL_LOOKUPS) as pool:
         for found in pool.map(lambda name: _of_image(r, by_service[name], stale.get(name)), by_service):
             operations += found
     return StackPlan(

@@ -6,13 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from tasks.core.errors import OnevmError
 from tasks.core.images import commit_tag
 from tasks.steps import bake, run
+from tasks.steps.images import Image
 from tasks.steps.once import once
 
 PARALLEL_TAGS = 16
 
 
 @once
-def published(stack: str) -> tuple[bake.Image, ...]:
+def publish(stack: str) -> None:
     """Give the pushed images of a stack their commit's tags; done once per run.
 
     Raises:
@@ -21,10 +22,9 @@ def published(stack: str) -> tuple[bake.Image, ...]:
     images = [i for i in bake.batch().images.values() if i.pushed and i.keyed.definition.stack == stack]
     with ThreadPoolExecutor(PARALLEL_TAGS) as pool:
         list(pool.map(lambda image: _tag(image, tags_of(image)), [i for i in images if i.digest]))
-    return tuple(images)
 
 
-def tags_of(image: bake.Image) -> tuple[str, ...]:
+def tags_of(image: Image) -> tuple[str, ...]:
     """Return the tags that a pushed image gets at the checked-out commit. `latest` never moves to a dirty one."""
     r = run.run()
     sha = r.sources(r.project.stacks[image.keyed.definition.stack]).commit.sha
@@ -33,7 +33,7 @@ def tags_of(image: bake.Image) -> tuple[str, ...]:
     return (commit_tag(sha), "latest")
 
 
-def _tag(image: bake.Image, tags: Sequence[str]) -> None:
+def _tag(image: Image, tags: Sequence[str]) -> None:
     registry = run.run().registry
     missing = [tag for tag in tags if registry.head(image.path, tag) != image.digest]
     if missing:

@@ -8,8 +8,8 @@ from tasks.core.images import REVISION_LABEL
 from tasks.core.model import Stack
 from tasks.core.release import Release, ReleasedService
 from tasks.steps import external
-from tasks.steps.bake import Image
 from tasks.steps.candidate import Candidate, missing_files, read_files
+from tasks.steps.images import Image
 from tasks.steps.run import Run
 
 

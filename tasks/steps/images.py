@@ -1,0 +1,114 @@
+"""The images of built services: their keys, and which of them are there already."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+from tasks.core.errors import OnevmError
+from tasks.core.images import key_tag, repository
+from tasks.core.reference import Reference
+from tasks.steps import run
+from tasks.steps.inputs import Keyed
+from tasks.steps.once import once
+
+PARALLEL_LOOKUPS = 16
+State = Literal["fresh", "built", "failed", "cancelled"]
+
+
+@dataclass(kw_only=True, slots=True)
+class Image:
+    """A built service's image after the batch.
+
+    Attributes:
+        keyed: the service with its key.
+        repository: its repository.
+        pushed: whether the registry was to have it.
+        state: `fresh` (it was there), `built`, `failed` or `cancelled`.
+        digest: the registry's digest, empty if only the engine has it.
+        error: why it failed.
+    """
+
+    keyed: Keyed
+    repository: str
+    pushed: bool
+    state: State = "cancelled"
+    digest: str = ""
+    error: OnevmError | None = None
+
+    @property
+    def name(self) -> str:
+        """`<stack>.<service>`."""
+        return self.keyed.name
+
+    @property
+    def keyed_name(self) -> str:
+        """The name that is a promise: `<repository>:key-<content key>`."""
+        return f"{self.repository}:{key_tag(self.keyed.key)}"
+
+    @property
+    def path(self) -> str:
+        """The repository without its registry's host."""
+        return Reference.parse(self.repository).repository
+
+    def revision(self, sha: str) -> str:
+        """Return the commit that these bytes are made from; with uncommitted changes it says so."""
+        return f"{sha}-dirty" if self.keyed.uncommitted else sha
+
+    def demand(self) -> "Image":
+        """Return itself if the image is there.
+
+        Raises:
+            OnevmError: it is not.
+        """
+        if self.error:
+            raise self.error
+        if self.state == "cancelled":
+            raise OnevmError(f"{self.name}: not built: cancelled because another build failed")
+        return self
+
+
+def keyed_images(r: run.Run, names: frozenset[str], push: frozenset[str]) -> dict[str, Image]:
+    """Return the images of services with their content keys; nothing is known of them yet."""
+    images = {}
+    for name in sorted(names):
+        stack_name, _, service = name.partition(".")
+        stack = r.project.stacks[stack_name]
+        keyed = r.sources(stack).keyed(service)
+        where = repository(r.project.configuration.registry, stack_name, service)
+        images[name] = Image(keyed=keyed, repository=where, pushed=name in push)
+    return images
+
+
+def look_up(r: run.Run, images: Sequence[Image]) -> None:
+    """Find out which images are there already: in the registry, or, for `build` alone, on the engine.
+
+    Raises:
+        OnevmError: the registry or the engine could not be asked; that is never taken for "not there".
+    """
+    local = [image for image in images if not image.pushed]
+    if local:
+        have = r.engine.keyed_images()
+        for image in local:
+            if image.keyed_name in have:
+                image.state = "fresh"
+    ask = [image for image in images if image.pushed]
+    with ThreadPoolExecutor(PARALLEL_LOOKUPS) as pool:
+        digests = pool.map(lambda i: r.registry.head(i.path, key_tag(i.keyed.key)), ask)
+        for image, digest in zip(ask, digests, strict=True):
+            if digest:
+                image.state, image.digest = "fresh", digest
+
+
+@once
+def _engine_images() -> frozenset[str] | None:
+    try:
+        return run.run().engine.keyed_images()
+    except OnevmError:
+        return None
+
+
+def engine_has(name: str) -> bool:
+    """Whether the local engine has an image by its name; if no engine answers, the record is believed."""
+    names = _engine_images()
+    return names is None or name in names

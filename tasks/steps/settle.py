@@ -1,0 +1,76 @@
+"""What became of each target of a bake, and the name that is a promise.
+
+What a bake leaves is named `building-…` first. Only when its inputs are seen not to have changed meanwhile does it
+get the tag `key-…`.
+"""
+
+from collections.abc import Mapping
+
+from tasks.adapters.buildx import Baked, failure
+from tasks.core.errors import OnevmError
+from tasks.core.images import CONTENT_KEY_LABEL, building_tag, key_tag
+from tasks.steps import run
+from tasks.steps.images import Image
+
+
+def culprits(baked: Baked, images: Mapping[str, Image], names: Mapping[tuple[str, str], str]) -> frozenset[str]:
+    """Return the targets that a bake failed for: not those that start from one of them."""
+    if baked.ok:
+        return frozenset()
+    found = {target for target in baked.solve.culprits() if target in images}
+    found = found or {target for target in baked.solve.unread() if target in images} or set(images)
+    definitions = {target: images[target].keyed.definition for target in found}
+    bases = {target: {names.get((d.stack, base)) for base in d.bases} for target, d in definitions.items()}
+    return frozenset(target for target in found if not bases[target] & found)
+
+
+def settle(r: run.Run, image: Image, target: str, baked: Baked, blamed: frozenset[str]) -> None:
+    """Say what became of one target, and give it the name that is a promise."""
+    building = building_tag(image.keyed.key)
+    digest = baked.digests.get(target, "")
+    if not baked.ok:
+        # BuildKit may have named nobody: who has its image has not failed.
+        digest = "" if target in baked.solve.culprits() else _finished_all_the_same(r, image, building)
+        if not digest:
+            if target in blamed:
+                image.state, image.error = "failed", failure(image.name, target, baked.solve)
+            return
+    stack = r.project.stacks[image.keyed.definition.stack]
+    changed = r.sources(stack).changed_meanwhile(image.keyed)
+    if changed:
+        image.state = "failed"
+        image.error = OnevmError(
+            f"{image.name}: inputs changed during the build: {', '.join(changed[:5])}",
+            next_step="run the same command again, without editing meanwhile; nothing was recorded",
+        )
+        return
+    if image.pushed:
+        image.digest = publish_key(r, image, digest)
+    _name_locally(r, image, building)
+    image.state = "built"
+
+
+def _finished_all_the_same(r: run.Run, image: Image, building: str) -> str:
+    """After a failed bake: ask whoever should have the image. Returns its digest, or a mark for the engine's."""
+    if image.pushed:
+        digest = r.registry.head(image.path, building)
+        if digest and r.registry.labels(image.path, digest).get(CONTENT_KEY_LABEL) == image.keyed.key:
+            return digest
+        return ""
+    return "local" if r.engine.present([f"{image.repository}:{building}"]) else ""
+
+
+def publish_key(r: run.Run, image: Image, digest: str) -> str:
+    """Give pushed bytes their key's tag, unless another run was first: then its bytes are the ones that count."""
+    tag = key_tag(image.keyed.key)
+    if first := r.registry.head(image.path, tag):
+        return first
+    r.registry.put_manifest(image.path, tag, r.registry.get_manifest(image.path, digest))
+    return r.registry.head(image.path, tag) or digest
+
+
+def _name_locally(r: run.Run, image: Image, building: str) -> None:
+    name = f"{image.repository}:{building}"
+    if r.engine.present([name]):
+        r.engine.tag(name, image.keyed_name)
+        r.engine.untag([name])

@@ -10,7 +10,7 @@ from tests.e2e.vm import PROJECT
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
 
-ROUNDS = 12
+ROUNDS = 8
 SEED = 9
 
 

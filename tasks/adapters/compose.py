@@ -31,7 +31,7 @@ def read_project(stack: Stack, cache: Path) -> tuple[dict[str, Any], frozenset[s
     """Return what `docker compose config` says of a checkout, without runtime values, and the active services.
 
     The answer is kept in `cache` under everything it depends on. Projects that read further files
-    (`include`, `extends`) are asked anew every time.
+    (`include`, `extends`, COMPOSE_ENV_FILES) are asked anew every time.
 
     Raises:
         OnevmError: Compose refuses the files; its own words are the detail.
@@ -60,6 +60,8 @@ def read_project(stack: Stack, cache: Path) -> tuple[dict[str, Any], frozenset[s
 
 
 def _cache_file(stack: Stack, cache: Path) -> Path | None:
+    if os.environ.get("COMPOSE_ENV_FILES"):
+        return None
     digest = hashlib.sha256(f"{_CACHE_SCHEMA}\0{stack.name}\0{stack.path}".encode())
     names: set[str] = set(_COMPOSE_VARIABLES)
     for name in (*stack.compose, ".env"):

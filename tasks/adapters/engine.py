@@ -31,11 +31,18 @@ class Engine:
     Args:
         socket: `unix:///…` of the engine; None for the one that the environment names.
         explain: gets what went wrong on the way to it, and says it better, for example that the way is broken.
+        guard: called before anything is changed; raises if that is no longer ours to do.
     """
 
-    def __init__(self, socket: str | None = None, explain: Callable[[OnevmError], OnevmError] = lambda e: e) -> None:
+    def __init__(
+        self,
+        socket: str | None = None,
+        explain: Callable[[OnevmError], OnevmError] = lambda e: e,
+        guard: Callable[[], None] = lambda: None,
+    ) -> None:
         self.socket = socket
         self._explain = explain
+        self._guard = guard
         where = socket or engine_socket.here()
         self._socket = where if where.startswith("unix://") else ""
 
@@ -143,6 +150,7 @@ class Engine:
     def untag(self, names: Sequence[str]) -> None:
         """Take names away from local images, as far as they are there and not in use."""
         if names:
+            self._guard()
             self._docker("image", "rm", "--no-prune", *names, check=False, timeout=REMOVE_SECONDS)
 
     def pull(self, reference: str, env: Mapping[str, str | Secret]) -> None:
@@ -160,6 +168,7 @@ class Engine:
     def remove(self, containers: Sequence[str], grace_seconds: int | None = None) -> None:
         """Stop containers within their grace period and remove them (their anonymous volumes stay)."""
         if containers:
+            self._guard()
             grace = [] if grace_seconds is None else ["--time", str(grace_seconds)]
             self._docker("stop", *grace, *containers, timeout=REMOVE_SECONDS, check=False)
             self._docker("rm", "--force", *containers, timeout=REMOVE_SECONDS)

@@ -121,7 +121,9 @@ def reached(host: Host) -> Iterator[Reached]:
         yield LocalHost(host.name)
         return
     with ssh.connected(host.name, host.address) as connection:
-        engine = Engine(socket=f"unix://{_engine_socket(connection, host)}", explain=connection.explain)
+        engine = Engine(
+            socket=f"unix://{_engine_socket(connection, host)}", explain=connection.explain, guard=connection.check_lock
+        )
         yield RemoteHost(connection, engine)
 
 

@@ -88,11 +88,7 @@ class Ssh:
         Raises:
             OnevmError: the connection is lost, or the lock that was held.
         """
-        if self.keeper and self.keeper.poll() is not None and self._master.poll() is None:
-            raise OnevmError(
-                f"host {self.name}: the connection stood still so long that the lock was given to others",
-                next_step="run the same command again: it goes on from what runs then",
-            )
+        self.check_lock()
         words = list(args)
         if survive:
             if self.held is None:
@@ -115,6 +111,18 @@ class Ssh:
                 raise lost(self.name, self.destination, done.stderr)
             raise CommandFailed(args, returncode=done.returncode, stderr=done.stderr, limit=timeout)
         return done
+
+    def check_lock(self) -> None:
+        """Make sure that the lock, if it was taken, is still ours.
+
+        Raises:
+            OnevmError: it was given to others.
+        """
+        if self.keeper and self.keeper.poll() is not None and self._master.poll() is None:
+            raise OnevmError(
+                f"host {self.name}: the connection stood still so long that the lock was given to others",
+                next_step="run the same command again: it goes on from what runs then",
+            )
 
     def _in_a_session(self, words: Sequence[str], timeout: float, data: bytes | Secret | None) -> Completed:
         """Run a command as soon as the VM's sshd, which may allow fewer sessions than others do, grants one."""

@@ -189,8 +189,12 @@ def _untagged(image: str) -> str:
 def _dockerfile_text(path: Path | None, name: str) -> str:
     if path is None:
         return ""
+    lower = path.with_name("dockerfile")
     try:
-        return path.read_text(errors="replace")
+        # As buildx does, where there is no `Dockerfile`.
+        return (lower if path.name == "Dockerfile" and not path.exists() and lower.exists() else path).read_text(
+            errors="replace"
+        )
     except OSError as error:
         msg = f"{name}: its Dockerfile {path} cannot be read: {error.strerror}"
         raise OnevmError(msg, next_step="mend build.dockerfile or build.context in the Compose file") from None

@@ -10,6 +10,14 @@ from dataclasses import dataclass, field
 from tests.integration.shop import until
 
 LONGEST_SECONDS = 15
+# Method, path, and whether the connection is kept.
+KINDS = [
+    ("GET", "/version", True),
+    ("GET", "/version", False),
+    ("POST", "/cgi-bin/slow", True),
+    ("POST", "/cgi-bin/slow", False),
+]
+CLIENTS = len(KINDS)
 
 
 @dataclass
@@ -64,10 +72,8 @@ class Load:
 def running_load(port: int) -> Iterator[Load]:
     """Put load on a port: reading and writing, with kept and with new connections, and slow requests."""
     load = Load(port)
-    kinds = [("GET", "/version", True), ("GET", "/version", False), ("POST", "/cgi-bin/slow", True)]
-    kinds += [("POST", "/cgi-bin/slow", False)]
     clients = [
-        threading.Thread(target=load.client, args=(method, path), kwargs={"keep": keep}) for method, path, keep in kinds
+        threading.Thread(target=load.client, args=(method, path), kwargs={"keep": keep}) for method, path, keep in KINDS
     ]
     for client in clients:
         client.start()

@@ -36,9 +36,10 @@ def silent(text: str) -> None:
 def other(path: Path, inside: str, transport: str = "None") -> Iterator[subprocess.Popen[bytes]]:
     """Another process that holds the lock; `inside` is what it does meanwhile."""
     code = f"""
-import sys
+import signal, sys
 from pathlib import Path
 from tasks.adapters.lock import held
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
 from tasks.adapters.transport import Local
 transport = {transport}
 with held(Path({str(path)!r}), {US!r}, wait_seconds=0, waiting=print, transport=transport):

@@ -45,6 +45,8 @@ def alive(pid: int) -> bool:
 @contextmanager
 def owner(code: str) -> Iterator[subprocess.Popen[bytes]]:
     """A Python process of its own that uses the adapter."""
+    # Who runs the tests in the background has SIGINT ignored, and so have its children.
+    code = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n{code}"
     child = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         yield child

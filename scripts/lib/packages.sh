@@ -15,6 +15,7 @@ present() {
     docker-cli) command -v docker ;;
     busybox-static) command -v busybox ;;
     iproute2) command -v ip ;;
+    util-linux-extra) command -v pivot_root ;; # in util-linux up to Debian 13
     openssh-client) command -v ssh ;;
     openssh-server) command -v sshd ;;
     procps) command -v ps ;;

@@ -171,6 +171,11 @@ def _executor(d: Deployment, aim: target.Target, compose: tuple[str, ...]) -> Ex
         hashes=aim.hashes,
         switched=aim.switched,
         drains={name: d.stack.services.get(name, ServiceSettings()).drain_seconds for name in aim.project.services},
+        doubled={
+            name: count
+            for name, service in aim.project.active().items()
+            if (count := len(aim.observed.of(name))) not in {0, service.replicas}
+        },
     )
 
 

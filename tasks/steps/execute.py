@@ -38,6 +38,7 @@ class Executor:
         hashes: the config hash of each service.
         switched: the services whose name a proxy reads from a file.
         drains: by service, seconds for its old copies to finish what they have.
+        doubled: services of which there are more or fewer containers than replicas, and how many.
     """
 
     engine: Engine
@@ -47,6 +48,7 @@ class Executor:
     hashes: Mapping[str, str]
     switched: frozenset[str]
     drains: Mapping[str, float]
+    doubled: Mapping[str, int]
     screen: Screen
     timings: Timings
     login: Callable[[], Mapping[str, str]]
@@ -159,7 +161,12 @@ class Executor:
             self.screen.begin(key, "replacing")
             # They would be left in a dead namespace.
             together = [name, *followers(name, self.project)]
-            host_compose.up(self.folder, release, self.compose, together, flags=flags, timeout=self._limit(together))
+            # Compose that looks at dependencies would bring them to their replicas, and choose itself which ones go.
+            others = self.doubled.keys() - plan.services("recreate", "start") - set(together)
+            left = [f"--scale={other}={self.doubled[other]}" for other in sorted(others) if not modern]
+            host_compose.up(
+                self.folder, release, self.compose, together, flags=[*flags, *left], timeout=self._limit(together)
+            )
 
         with self.timings.phase("start"), ThreadPoolExecutor(PARALLEL_STARTS) as pool:
             list(pool.map(one, level))

@@ -224,6 +224,22 @@ def test_two_replicas_are_replaced(counter: Counter, load: Load) -> None:
     counter.settled(text, 2)
 
 
+def test_a_copy_that_does_not_fit_is_replaced_in_place_or_refused_with_the_figures(counter: Counter) -> None:
+    before = counter.shop.containers()
+    with counter.shop.compose() as compose:
+        compose["services"]["a"]["mem_limit"] = "4096g"
+    (stack,) = counter.shop.doit("plan", "format=json").ok().json["stacks"]
+    assert stack["rollouts"]["a"]["kind"] == "recreate"
+    assert stack["rollouts"]["a"]["reason"].startswith("a copy beside it may take 4398046 MB, and the host has ")
+    counter.configure(rollout="start-first")
+    for verb in ("plan", "deploy"):
+        ran = counter.shop.doit(verb)
+        assert ran.code == 1, ran
+        assert f"{counter.shop.name}.a: a copy beside it may take 4398046 MB" in ran.err
+    assert counter.shop.containers() == before
+    counter.shop.git("checkout", "-q", ".")
+
+
 def refused(ran: Ran, words: str) -> None:
     assert ran.code == 3, ran
     assert words in " ".join(ran.err.split()), ran

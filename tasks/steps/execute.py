@@ -169,7 +169,12 @@ class Executor:
             )
 
         with self.timings.phase("start"), ThreadPoolExecutor(PARALLEL_STARTS) as pool:
-            list(pool.map(one, level))
+            try:
+                list(pool.map(one, level))
+            except (KeyboardInterrupt, SystemExit):
+                # Whoever waits for health or drains beside us ends now; the next run settles what is left.
+                events.end()
+                raise
         in_place = [name for name in level if name not in beside]
         self._healthy(plan.stack, [self.project.services[name] for name in in_place], events)
         self._point({name: alias(name, self.hashes[name]) for name in in_place if name in self.hashes})

@@ -21,9 +21,10 @@ LOG_LINES = 25
 
 @dataclass(slots=True)
 class Watch:
-    """The engine's events of one stack, as a counter that can be waited on."""
+    """The engine's events of one stack, as a counter that can be waited on, until the run is interrupted."""
 
     count: int = 0
+    over: bool = False
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def notice(self) -> None:
@@ -32,10 +33,22 @@ class Watch:
             self.count += 1
             self.changed.notify_all()
 
-    def wait(self, seen: int, seconds: float) -> int:
-        """Wait for an event after the `seen`-th, at most some seconds; returns the count."""
+    def end(self) -> None:
+        """Let nobody wait any longer: the run was interrupted."""
         with self.changed:
-            self.changed.wait_for(lambda: self.count > seen, seconds)
+            self.over = True
+            self.changed.notify_all()
+
+    def wait(self, seen: int, seconds: float) -> int:
+        """Wait for an event after the `seen`-th, at most some seconds; returns the count.
+
+        Raises:
+            OnevmError: there is nothing to wait for any longer.
+        """
+        with self.changed:
+            self.changed.wait_for(lambda: self.count > seen or self.over, seconds)
+            if self.over:
+                raise OnevmError("given up: the run ends")
             return self.count
 
 

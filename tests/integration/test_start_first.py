@@ -178,6 +178,20 @@ def test_one_that_dies_while_the_old_one_drains_is_asked_no_more(counter: Counte
     counter.change()
 
 
+def test_an_interrupted_deploy_ends_at_once_and_leaves_both(counter: Counter, load: Load) -> None:
+    before = counter.shop.running()
+    text = counter.change()
+    counter.configure(drain=60)
+    deploy = counter.shop.start("deploy")
+    until(lambda: "draining" in deploy.out, "the old one drains")
+    deploy.signal(signal.SIGINT)
+    assert deploy.wait().code == 130
+    # It did not wait for the drain to end, and took nothing away.
+    assert before["a"].id in {c.id for c in counter.copies()}
+    load.more()
+    assert load.answers[-1][1] == text
+
+
 @pytest.mark.parametrize(("moment", "verb"), [("starting beside", "deploy"), ("draining", "rollback")])
 def test_a_killed_deploy_is_settled_by_the_next_run(counter: Counter, load: Load, moment: str, verb: str) -> None:
     settled = counter.change()

@@ -50,7 +50,23 @@ def printed(file: str, folder: Path, *targets: str) -> dict[str, Any]:
     (folder / "bake.json").write_text(file)
     args = ["docker", "buildx", "bake", "--file", str(folder / "bake.json"), "--print", *targets]
     found: dict[str, Any] = json.loads(subprocess.run(args, check=True, capture_output=True, timeout=60).stdout)
-    return dict(found["target"])
+    return dict(_unmarked(found["target"]) if _prints_marks(folder) else found["target"])
+
+
+def _prints_marks(folder: Path) -> bool:
+    """Whether this buildx prints what could be read again, with marks doubled, as newer ones do."""
+    (folder / "probe.json").write_text(json.dumps({"target": {"probe": {"args": {"A": "$${x}"}}}}))
+    args = ["docker", "buildx", "bake", "--file", str(folder / "probe.json"), "--print", "probe"]
+    found = json.loads(subprocess.run(args, check=True, capture_output=True, timeout=60).stdout)
+    return bool(found["target"]["probe"]["args"]["A"] == "$${x}")
+
+
+def _unmarked(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("$${", "${").replace("%%{", "%{")
+    if isinstance(value, dict):
+        return {name: _unmarked(inner) for name, inner in value.items()}
+    return [_unmarked(inner) for inner in value] if isinstance(value, list) else value
 
 
 def target(definition: BuildDefinition, **more: Any) -> Target:

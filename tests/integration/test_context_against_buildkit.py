@@ -264,7 +264,14 @@ def ours(context: Path, dockerfile: Path) -> Seen | ConfigurationError:
         return error
 
 
+def _is_utf8(path: str) -> bool:
+    return "\udcff" not in path
+
+
 def disagreement(case: Case, mine: Seen | ConfigurationError, theirs: Seen | str) -> str:
+    if isinstance(theirs, str) and "invalid UTF-8" in theirs:
+        # A newer BuildKit cannot take such a name at all.
+        return "" if any(not _is_utf8(path) for path in case.things) else f"{case}\n{theirs=!s}"
     if isinstance(mine, ConfigurationError) or isinstance(theirs, str):
         both = isinstance(mine, ConfigurationError) and isinstance(theirs, str) and REFUSAL.search(theirs)
         return "" if both else f"{case}\n{mine=!s}\n{theirs=!s}"
@@ -355,5 +362,6 @@ def test_the_text_of_a_refusal_names_the_pattern_that_buildkit_names(room: Path)
     place = Case(things={}, ignore="fine\nnot[").make(room / "refused")
     said = build(*place)
     assert isinstance(said, str)
-    assert "not[" in said
+    # A newer BuildKit says no more than that one of them is wrong.
+    assert "not[" in said or "syntax error in pattern" in said
     assert "2: not[: " in str(ours(*place))

@@ -227,17 +227,6 @@ def test_replaced_in_place_requests_wait(counter: Counter, load: Load) -> None:
     load.failed.clear()
 
 
-def test_two_replicas_are_replaced(counter: Counter, load: Load) -> None:
-    with counter.shop.compose() as compose:
-        compose["services"]["a"]["deploy"] = {"replicas": 2}
-    counter.shop.commit("Open a second till")
-    counter.shop.doit("deploy").ok()
-    text = counter.change()
-    counter.shop.doit("deploy").ok()
-    load.more()
-    counter.settled(text, 2)
-
-
 def test_a_copy_that_does_not_fit_is_replaced_in_place_or_refused_with_the_figures(counter: Counter) -> None:
     before = counter.shop.containers()
     with counter.shop.compose() as compose:
@@ -252,6 +241,17 @@ def test_a_copy_that_does_not_fit_is_replaced_in_place_or_refused_with_the_figur
         assert f"{counter.shop.name}.a: a copy beside it may take 4398046 MB" in ran.err
     assert counter.shop.containers() == before
     counter.shop.git("checkout", "-q", ".")
+
+
+def test_two_replicas_are_replaced(counter: Counter, load: Load) -> None:
+    with counter.shop.compose() as compose:
+        compose["services"]["a"]["deploy"] = {"replicas": 2}
+    counter.shop.commit("Open a second till")
+    counter.shop.doit("deploy").ok()
+    text = counter.change()
+    counter.shop.doit("deploy").ok()
+    load.more()
+    counter.settled(text, 2)
 
 
 def refused(ran: Ran, words: str) -> None:

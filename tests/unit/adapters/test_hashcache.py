@@ -1,5 +1,6 @@
 """The hash cache on a real file: right whatever happens to it, and quick when nothing does."""
 
+import contextlib
 import hashlib
 import os
 import sqlite3
@@ -111,7 +112,7 @@ def test_more_files_than_one_query_takes(tmp_path: Path) -> None:
     for _ in range(2):
         with HashCache(tmp_path / "cache") as hashes:
             assert hashes.sha256(entries) == [sha(str(number)) for number in range(1203)]
-    with sqlite3.connect(tmp_path / "cache") as database:
+    with contextlib.closing(sqlite3.connect(tmp_path / "cache")) as database, database:
         assert database.execute("SELECT count(*) FROM files").fetchone() == (1203,)
     database.close()
 
@@ -147,7 +148,7 @@ def _folder(cache: Path) -> None:
 
 
 def _other_schema(cache: Path) -> None:
-    with sqlite3.connect(cache) as database:
+    with contextlib.closing(sqlite3.connect(cache)) as database, database:
         database.execute("PRAGMA user_version = 99")
     database.close()
 
@@ -221,7 +222,7 @@ def test_processes_can_share_one_cache(tmp_path: Path) -> None:
         out, _ = worker.communicate(timeout=120)
         assert worker.returncode == 0
         assert out.split() == [sha(path.name) for path in paths] * 20
-    with sqlite3.connect(tmp_path / "cache") as database:
+    with contextlib.closing(sqlite3.connect(tmp_path / "cache")) as database, database:
         assert database.execute("SELECT count(*) FROM files").fetchone() == (20,)
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     database.close()

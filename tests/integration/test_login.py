@@ -68,16 +68,15 @@ def left() -> list[str]:
 
 
 def docker(*args: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["docker", *args], env=os.environ | env, capture_output=True, text=True, timeout=60, check=False
-    )
+    env = os.environ | {"BUILDX_BAKE_ENTITLEMENTS_FS": "0"} | env
+    return subprocess.run(["docker", *args], env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_docker_commands_of_the_run_are_logged_in(guarded: str) -> None:
     inspect = ("buildx", "imagetools", "inspect", f"{guarded}/team/web:1")
     assert docker(*inspect, env={}).returncode != 0
     with login(settings(guarded)) as environment:
-        found = docker(*inspect, env=dict(environment) | {"BUILDX_BAKE_ENTITLEMENTS_FS": "0"})
+        found = docker(*inspect, env=dict(environment))
         assert found.returncode == 0, found.stderr
     assert docker(*inspect, env=dict(environment)).returncode != 0
 

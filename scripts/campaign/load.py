@@ -240,9 +240,11 @@ def table(rows: list[Row]) -> Table:
     found = Table("part", "runs", "requests", "per second", "not 2xx", "broken", "gap, median", "longest gap", box=None)
     for row in rows:
         total, seconds = row.load.total, row.load.seconds
-        loaded = [str(total.requests), f"{total.requests / seconds:.0f}", str(total.refused), str(total.broken)]
+        loaded = [""] * 4
+        if seconds:
+            loaded = [str(total.requests), f"{total.requests / seconds:.0f}", str(total.refused), str(total.broken)]
         gaps = [f"{statistics.median(row.gaps):.2f} s", f"{max(row.gaps):.2f} s"] if row.gaps else ["", ""]
-        found.add_row(row.part, str(row.runs), *(loaded if seconds else [""] * 4), *gaps)
+        found.add_row(row.part, str(row.runs), *loaded, *gaps)
     return found
 
 
@@ -265,6 +267,7 @@ def main() -> None:
             console.print(f"{time.strftime('%H:%M:%S')}  {part}")
             found = play()
             rows += found
+            console.print(table(found))
             for problem in (problem for row in found for problem in row.problems):
                 console.print(f"  {problem}", soft_wrap=True)
     console.print(table(rows))

@@ -14,9 +14,9 @@ TIMEOUT_SECONDS = 20
 # Each connection rests as long between its requests: the machine has other things to do than to be asked.
 REST = "function delay() return {rest} end\n"
 KINDS: Mapping[str, tuple[str, int, str]] = {
-    "GET, kept": ("/version", 4, REST.format(rest=10)),
-    "GET, new": ("/version", 2, REST.format(rest=20) + 'wrk.headers["Connection"] = "close"\n'),
-    "POST, kept": ("/order", 2, REST.format(rest=10) + 'wrk.method = "POST"\nwrk.body = "{product: 1}"\n'),
+    "GET, kept": ("/version", 12, REST.format(rest=10)),
+    "GET, new": ("/version", 3, REST.format(rest=20) + 'wrk.headers["Connection"] = "close"\n'),
+    "POST, kept": ("/order", 4, REST.format(rest=10) + 'wrk.method = "POST"\nwrk.body = "{product: 1}"\n'),
     "GET, 2 s": ("/slow", 4, ""),
 }
 _REQUESTS = re.compile(r"(\d+) requests in ")

@@ -963,7 +963,9 @@ def test_no_more_threads_are_needed_for_more_questions(front: Front, image: Push
             assert client.head("team/web", "1") == image.digest
         (watching,) = (thread for thread in threading.enumerate() if thread.name == "deadlines")
     watching.join(10)
-    assert during == [1] * 5
+    # The first question may arrive before its answer is waited for.
+    assert during[1:] == [1] * 4
+    assert during[0] <= 1
     assert not watching.is_alive()
 
 

@@ -115,11 +115,11 @@ def failure(name: str, target: str, solve: Solve) -> OnevmError:
     if "no space left on device" in f"{log}\n{error}".lower():
         next_step = f"the builder's disk is full: `docker buildx du`, `docker buildx prune`; then {AGAIN}"
     if "failed to push" in error or error.startswith("denied") or ": denied" in error:
-        what, next_step = (
+        return OnevmError(
             f"{name}: its image cannot be pushed: {error}",
-            f"see the registry's login and rights, then {AGAIN}",
+            detail=tail(words.strip(), 6),
+            next_step=f"see the registry's login and rights, then {AGAIN}",
         )
-        return OnevmError(what, detail=tail(words.strip(), 6), next_step=next_step)
     return OnevmError(
         f"{name}: its build failed: {error or 'see below'}",
         detail=tail(f"{log}\n{words}".strip(), 25),

@@ -2,11 +2,14 @@
 
 import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
+
+from tasks.adapters.host import Reached
 
 
 class _Connection(HTTPConnection):
@@ -38,10 +41,15 @@ class _Tunnel(HTTPAdapter):
 
     def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
         del verify, proxies, cert
-        from urllib.parse import urlsplit
-
         url = urlsplit(request.url)
         return _Pool(self._path, url.hostname or "localhost", url.port)
+
+
+def session_to(url: str, host: Reached) -> requests.Session:
+    """Return an HTTP session for an address as a host sees it."""
+    where = urlsplit(url)
+    port = where.port or (443 if where.scheme == "https" else 80)
+    return session(host.address_of(where.hostname or "127.0.0.1", port))
 
 
 def session(path: str) -> requests.Session:

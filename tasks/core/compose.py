@@ -13,7 +13,7 @@ from tasks.core.build import BuildDefinition, BuildSecret, is_remote
 from tasks.core.dockerfile import starting_images
 from tasks.core.durations import seconds
 from tasks.core.errors import OnevmError
-from tasks.core.model import ServiceSettings, Stack
+from tasks.core.model import Stack
 
 # Keys of `build:` that have a place of their own in BuildDefinition, or do not change the image.
 _OWN_BUILD_KEYS = {
@@ -149,7 +149,7 @@ def _build(
     stack: Stack, name: str, spec: Mapping[str, Any], project: Mapping[str, Any], images: Mapping[str, str]
 ) -> BuildDefinition:
     build = spec["build"]
-    settings = stack.services.get(name, ServiceSettings())
+    settings = stack.settings(name)
     inline = build.get("dockerfile_inline")
     remote = is_remote(build["context"])
     folder = Path() if remote else Path(build["context"])

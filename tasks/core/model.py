@@ -98,6 +98,10 @@ class Stack:
     services: dict[str, ServiceSettings] = field(default_factory=dict)
     source: Source = field(default_factory=Source, repr=False, compare=False)
 
+    def settings(self, service: str) -> ServiceSettings:
+        """Return what services.toml says of a service; the defaults if it says nothing."""
+        return self.services.get(service, ServiceSettings())
+
     @property
     def line(self) -> int:
         """Line of the stack's section in the file it came from."""

@@ -9,7 +9,7 @@ from tasks.adapters import buildx, host_compose, whales
 from tasks.adapters.engine import check_version
 from tasks.core import proxy, rollout
 from tasks.core.errors import OnevmError
-from tasks.core.model import ServiceSettings, Stack
+from tasks.core.model import Stack
 from tasks.steps import candidate
 from tasks.steps.run import Run
 
@@ -123,7 +123,7 @@ def _proxies(r: Run, stack: Stack) -> list[Finding]:
     able = frozenset(
         name
         for name, service in project.active().items()
-        if stack.services.get(name, ServiceSettings()).rollout != "recreate" and not rollout.obstacle(service, project)
+        if stack.settings(name).rollout != "recreate" and not rollout.obstacle(service, project)
     )
     folder = str(stack.path / rollout.UPSTREAMS)
     mounts = (v for s in project.active().values() for v in s.definition.get("volumes") or ())

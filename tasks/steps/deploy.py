@@ -17,7 +17,7 @@ from tasks.adapters.host import Reached
 from tasks.adapters.release_folder import OVERRIDE, Current, ReleaseFolder
 from tasks.core import desired, retention
 from tasks.core.errors import OnevmError
-from tasks.core.model import ServiceSettings, Stack
+from tasks.core.model import Stack
 from tasks.core.plan import Plan
 from tasks.core.release import Outcome, Release
 from tasks.steps import hooks, probe, target, verify, wait
@@ -170,7 +170,7 @@ def _executor(d: Deployment, aim: target.Target, compose: tuple[str, ...]) -> Ex
         login=d.login,
         hashes=aim.hashes,
         switched=aim.switched,
-        drains={name: d.stack.services.get(name, ServiceSettings()).drain_seconds for name in aim.project.services},
+        drains={name: d.stack.settings(name).drain_seconds for name in aim.project.services},
         doubled={
             name: count
             for name, service in aim.project.active().items()

@@ -128,10 +128,13 @@ class Executor:
                 self._healthy(stack, self._present(stack, services), events)
                 raise
         self._healthy(stack, services, events)
-        self._point({name: alias(name, self.hashes[name]) for name in names if name in self.hashes})
+        self._point_to_own(names)
 
     def _point(self, names: Mapping[str, str]) -> None:
         self.folder.point({service: name for service, name in names.items() if service in self.switched})
+
+    def _point_to_own(self, names: Sequence[str]) -> None:
+        self._point({name: alias(name, self.hashes[name]) for name in names if name in self.hashes})
 
     def _present(self, stack: str, services: list[ComposeService]) -> list[ComposeService]:
         there = {c.service for c in self.engine.containers(stack) if c.state != "created"}
@@ -177,7 +180,7 @@ class Executor:
                 raise
         in_place = [name for name in level if name not in beside]
         self._healthy(plan.stack, [self.project.services[name] for name in in_place], events)
-        self._point({name: alias(name, self.hashes[name]) for name in in_place if name in self.hashes})
+        self._point_to_own(in_place)
 
     def _shift(self, name: str) -> Shift:
         return Shift(

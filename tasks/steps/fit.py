@@ -8,7 +8,7 @@ from tasks.adapters.transport import Transport
 from tasks.core import rollout
 from tasks.core.compose import ComposeProject, ComposeService
 from tasks.core.errors import OnevmError
-from tasks.core.model import ServiceSettings, Stack
+from tasks.core.model import Stack
 from tasks.core.observed import Observed
 from tasks.core.plan import Operation, Plan
 
@@ -45,7 +45,7 @@ def fit(
             instead[op.service] = "its container has no name of its own yet; from the next time on it is start-first"
         elif free is not None and need > free:
             figures = f"a copy beside it may take {need // MEGABYTE} MB, and the host has {free // MEGABYTE} MB free"
-            if stack.services.get(op.service, ServiceSettings()).rollout == "start-first":
+            if stack.settings(op.service).rollout == "start-first":
                 raise OnevmError(
                     f"{stack.name}.{op.service}: {figures}",
                     next_step='nothing was touched; free memory, lower its limit, or take rollout = "auto"',
@@ -84,7 +84,7 @@ def _in_use(service: ComposeService, observed: Observed, engine: Engine) -> int:
 
 def _nameless(name: str, observed: Observed, stack: Stack) -> bool:
     """Whether a proxy that is to be switched could not be told to ask the old copies only."""
-    if stack.services.get(name, ServiceSettings()).rollout == "start-first":
+    if stack.settings(name).rollout == "start-first":
         return False
     running = [c for c in observed.of(name) if c.state == "running"]
     return bool(running) and not any(rollout.is_alias(name, alias) for c in running for alias in c.aliases)

@@ -5,12 +5,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 from tasks.adapters.host import Reached
 from tasks.core.model import Stack
 from tasks.core.outage import Outage, Request, outage
 from tasks.core.plan import Plan
+
+if TYPE_CHECKING:
+    from requests import Session
 
 ASK_SECONDS = 10.0
 PAUSE_SECONDS = 0.1
@@ -42,11 +45,17 @@ def probing(stack: Stack, host: Reached, plan: Plan) -> Iterator[Probes]:
     addresses = {name: s.probe for name, s in stack.services.items() if s.probe and name in replaced}
     if stack.verify and replaced:
         addresses[WHOLE_STACK] = stack.verify.url
+    if not addresses:
+        yield Probes()
+        return
+    # Only a run that replaces something imports it.
+    from tasks.adapters.tunnel import session_to
+
     found, over = Probes(), threading.Event()
     asking = []
     for name, url in addresses.items():
         requests = found.requests[name] = []
-        asking.append(threading.Thread(target=_ask, args=(url, _way(host, url), requests, over), daemon=True))
+        asking.append(threading.Thread(target=_ask, args=(url, session_to(url, host), requests, over), daemon=True))
     for thread in asking:
         thread.start()
     try:
@@ -57,17 +66,10 @@ def probing(stack: Stack, host: Reached, plan: Plan) -> Iterator[Probes]:
             thread.join(ASK_SECONDS)
 
 
-def _way(host: Reached, url: str) -> str:
-    parts = urlsplit(url)
-    return host.address_of(parts.hostname or "127.0.0.1", parts.port or (443 if parts.scheme == "https" else 80))
-
-
-def _ask(url: str, way: str, requests: list[Request], over: threading.Event) -> None:
+def _ask(url: str, client: "Session", requests: list[Request], over: threading.Event) -> None:
     from requests import RequestException
 
-    from tasks.adapters.tunnel import session
-
-    with session(way) as client:
+    with client:
         while not over.is_set():
             began = time.monotonic()
             try:

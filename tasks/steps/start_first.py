@@ -18,7 +18,7 @@ from tasks.adapters.release_folder import ReleaseFolder
 from tasks.core import rollout
 from tasks.core.compose import ComposeService
 from tasks.core.errors import OnevmError
-from tasks.core.observed import Container
+from tasks.core.observed import Container, Observed
 from tasks.steps import wait
 from tasks.steps.output import Screen
 
@@ -71,8 +71,7 @@ class Ground:
 
     def copies(self, service: str) -> list[Container]:
         """Return a service's containers."""
-        found = self.engine.containers(self.folder.stack)
-        return [c for c in found if c.service == service and not c.one_off and not c.is_leftover]
+        return list(Observed(containers=self.engine.containers(self.folder.stack)).of(service))
 
 
 def change_over(on: Ground, shift: Shift) -> None:

@@ -10,7 +10,7 @@ from tasks.adapters.release_folder import ReleaseFolder
 from tasks.core import compose, desired
 from tasks.core.compose import ComposeProject, ComposeService
 from tasks.core.errors import ConfigurationError
-from tasks.core.model import ServiceSettings, Stack
+from tasks.core.model import Stack
 from tasks.core.observed import CONFIG_LABEL, Observed
 from tasks.core.plan import Plan
 from tasks.core.reconcile import Desired, reconcile
@@ -116,13 +116,9 @@ def look(
 
 def _rollouts(stack: Stack, project: ComposeProject, in_files: frozenset[str]) -> dict[str, Rollout]:
     return {
-        name: choose(service, project, _settings(stack, name).rollout, switched=name in in_files)
+        name: choose(service, project, stack.settings(name).rollout, switched=name in in_files)
         for name, service in project.active().items()
     }
-
-
-def _settings(stack: Stack, service: str) -> ServiceSettings:
-    return stack.services.get(service, ServiceSettings())
 
 
 def _refuse(stack: Stack, rollouts: Mapping[str, Rollout]) -> None:

@@ -2,7 +2,6 @@
 
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
 from tasks.adapters.host import Reached
 from tasks.core.errors import OnevmError
@@ -28,11 +27,9 @@ def verify(stack: Stack, release: Release, host: Reached) -> None:
         return
     import requests
 
-    from tasks.adapters.tunnel import session
+    from tasks.adapters.tunnel import session_to
 
-    url = urlsplit(stack.verify.url)
-    port = url.port or (443 if url.scheme == "https" else 80)
-    client = session(host.address_of(url.hostname or "127.0.0.1", port))
+    client = session_to(stack.verify.url, host)
     expected = {service.revision for service in release.services.values() if service.revision}
     deadline = time.monotonic() + stack.verify.timeout_seconds
     while True:

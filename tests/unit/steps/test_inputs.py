@@ -32,11 +32,8 @@ class Counting(ReadEveryTime):
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in [name for name in os.environ if name.startswith("GIT_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+def shop(tmp_path: Path, plain_git: None) -> Path:
+    del plain_git
     path = tmp_path / "shop"
     for name in FILES:
         (path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,5 @@
 """Why a service is stale, with real repositories."""
 
-import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +15,8 @@ from tasks.steps.why import stale
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in [name for name in os.environ if name.startswith("GIT_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+def shop(tmp_path: Path, plain_git: None) -> Path:
+    del plain_git
     path = tmp_path / "shop"
     path.mkdir()
     git(path, "init", "-q")

@@ -18,9 +18,6 @@ from scripts.campaign.world import PROBED, World, has_lock, measure, measure_eng
 from tests.e2e.remote import RemoteShop
 from tests.integration.shop import LONGEST_RUN, Ran, Running, until
 
-# A gap may take this many times as long as the longest undisturbed replacement measured in the same campaign: that
-# many replacements are made one after the other where the first one's run is struck (it, the way back, the next).
-FACTOR = 2.0
 LEFTOVER_SECONDS = 40
 LOCK_WAIT = "lock_wait=30"
 
@@ -144,7 +141,7 @@ def _check(w: World, found: Round, begin: float) -> None:
 
 
 def _allowed(w: World, found: Round) -> float:
-    return FACTOR * max(w.recreates) + (w.restart if found.kind == "engine" else 0)
+    return w.factor * (max(w.recreates) + (w.restart if found.kind == "engine" else 0))
 
 
 def _wrong_records(shop: RemoteShop) -> list[str]:
@@ -207,6 +204,7 @@ def main() -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda number, _: sys.exit(128 + number))
     with world() as w:
+        w.factor = options.factor
         measure(w)
         measure_engine(w)
         low, high = min(w.recreates), max(w.recreates)
@@ -240,6 +238,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/faults", description="Break deploys at random moments.")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1, help="of the first round; each one after it has the next")
+    parser.add_argument("--factor", type=float, default=World.factor, help="how many undisturbed gaps a gap may take")
     parser.add_argument("--only", choices=FAULTS, default="", metavar="KIND", help=", ".join(FAULTS))
     return parser.parse_args()
 

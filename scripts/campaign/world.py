@@ -33,6 +33,9 @@ class World:
         answers: the probe's file.
         recreates: seconds without an answer in each undisturbed replacement of b.
         restart: seconds without an answer when the engine is restarted and nothing else happens.
+        factor: a gap may be this many times as long as the longest undisturbed one: that many replacements are made
+            one after the other where the first one's run is struck (it, the way back, the next), and an engine is
+            restarted with a replacement under way.
         took: seconds of the latest undisturbed run, by verb: until it holds the lock, and in all.
     """
 
@@ -42,6 +45,7 @@ class World:
     answers: Path
     recreates: list[float] = field(default_factory=list)
     restart: float = 0.0
+    factor: float = 2.0
     took: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def gap(self, begin: float, end: float) -> float:

@@ -10,6 +10,8 @@ from typing import Any
 _NAME = re.compile(r"^\[(?P<target>[^\s\]]+)(?:\s+(?P<stage>[^\]]*))?\]\s*(?P<text>.*)$", re.DOTALL)
 _STEP = re.compile(r"(\d+)/(\d+)$")
 LOG_LINES = 40
+# When a bake ends at another target's failure, some steps see only that the line to buildx is closed.
+_LOST_LINE = re.compile(r"rpc error: code = (Unavailable|Canceled)\b|no active session|closing transport")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,9 +46,10 @@ class Solve:
     _buffer: list[str] = field(default_factory=list)
 
     def culprits(self) -> tuple[str, ...]:
-        """Return the targets that failed by themselves; the others' errors only repeat theirs."""
-        own = tuple(target for target, error in self.errors.items() if not error.startswith("failed to solve:"))
-        return own or tuple(self.errors)
+        """Return the targets that failed by themselves; the others' errors only repeat theirs, or follow from them."""
+        seen = {target: error for target, error in self.errors.items() if not _LOST_LINE.search(error)}
+        own = tuple(target for target, error in seen.items() if not error.startswith("failed to solve:"))
+        return own or tuple(seen)
 
     def unread(self) -> tuple[str, ...]:
         """Return the targets whose Dockerfile BuildKit fetched and made nothing of.
@@ -85,9 +88,9 @@ class Solve:
             sharing = self._vertex.setdefault(vertex["digest"], [])
             if target not in sharing:
                 sharing.append(target)
-            if "load build definition" not in text:
-                self._read.add(target)
             error = vertex.get("error", "")
+            if error or "load build definition" not in text:
+                self._read.add(target)
             # A cache that is not there yet is reported as an error, and is none.
             if error and "context canceled" not in error and not text.startswith("importing cache"):
                 self.errors.setdefault(target, error)

@@ -178,6 +178,19 @@ def test_an_error_that_repeats_another_targets_is_no_culprit() -> None:
     assert solve.culprits() == ("b",)
 
 
+@pytest.mark.parametrize(
+    "error", ["rpc error: code = Unavailable desc = error reading from server: EOF", "x: context canceled"]
+)
+@pytest.mark.parametrize("struck", ["load build context", "load build definition from Dockerfile"])
+def test_a_step_that_was_cut_off_makes_no_culprit(struck: str, error: str) -> None:
+    lines = documents(
+        vertex("1", f"[a internal] {struck}", error=error),
+        vertex("2", "[b internal] load build definition from Dockerfile"),
+    )
+    solve, _ = followed(lines, "a", "b")
+    assert (solve.culprits(), solve.unread()) == ((), ("b",))
+
+
 def test_steps_of_nobody_are_left_out() -> None:
     lines = documents(vertex("1", "[internal] load local bake definitions"), log("1", "x"), vertex("2", "resolving"))
     solve, steps = followed(lines, "a", "b")

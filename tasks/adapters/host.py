@@ -43,6 +43,10 @@ class Reached(Protocol):
         """Its engine."""
         ...
 
+    def another(self) -> "Reached":
+        """Return the same host, reached the same way, for work under a lock of its own."""
+        ...
+
     def lock(
         self,
         folder: PurePosixPath,
@@ -66,6 +70,10 @@ class LocalHost:
         self.transport = Local(name)
         self.engine = Engine()
 
+    def another(self) -> "LocalHost":
+        """Return the same host, for work under a lock of its own."""
+        return LocalHost(self.transport.name)
+
     def lock(
         self,
         folder: PurePosixPath,
@@ -87,9 +95,14 @@ class LocalHost:
 class RemoteHost:
     """A VM over SSH; its engine's socket is forwarded through the one connection."""
 
-    def __init__(self, connection: ssh.Ssh, engine: Engine) -> None:
+    def __init__(self, connection: ssh.Ssh, socket: str) -> None:
         self.transport = connection
-        self.engine = engine
+        self.engine = Engine(socket=f"unix://{socket}", explain=connection.explain, guard=connection.check_lock)
+        self._socket = socket
+
+    def another(self) -> "RemoteHost":
+        """Return the same host through the same connection, for work under a lock of its own."""
+        return RemoteHost(self.transport.another(), self._socket)
 
     def lock(
         self,
@@ -121,10 +134,7 @@ def reached(host: Host) -> Iterator[Reached]:
         yield LocalHost(host.name)
         return
     with ssh.connected(host.name, host.address) as connection:
-        engine = Engine(
-            socket=f"unix://{_engine_socket(connection, host)}", explain=connection.explain, guard=connection.check_lock
-        )
-        yield RemoteHost(connection, engine)
+        yield RemoteHost(connection, _engine_socket(connection, host))
 
 
 def _engine_socket(connection: ssh.Ssh, host: Host) -> str:

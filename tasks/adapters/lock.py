@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tasks.adapters.process import go_on
 from tasks.adapters.transport import Local
 from tasks.core.errors import OnevmError
 
@@ -48,6 +49,7 @@ def held(
         deadline = time.monotonic() + wait_seconds
         told = False
         while not _take(descriptor):
+            go_on()
             who = _holder(descriptor)
             if time.monotonic() >= deadline:
                 raise OnevmError(

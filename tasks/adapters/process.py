@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from tasks.core.secret import Secret
 
 TAIL_LINES = 15
 GRACE_SECONDS = 5.0
+LOOK_SECONDS = 0.5
 
 Child = subprocess.Popen[bytes]
 
@@ -103,8 +105,7 @@ def start(
     Raises:
         ToolError: the program is not installed.
     """
-    if _stopping.is_set():
-        raise SystemExit(128 + signal.SIGTERM)
+    go_on()
     if shutil.which(args[0]) is None:
         msg = f"{args[0]} is not installed (not found on PATH)"
         raise ToolError(msg, next_step=f"install {args[0]}, or run scripts/lab install")
@@ -174,6 +175,16 @@ def stop_all() -> None:
         _kill(child, signal.SIGTERM)
 
 
+def go_on() -> None:
+    """Return, unless we are about to leave: what a thread does after that is not to be begun.
+
+    Raises:
+        SystemExit: we are.
+    """
+    if _stopping.is_set():
+        raise SystemExit(128 + signal.SIGTERM)
+
+
 def run(
     args: Sequence[str],
     *,
@@ -203,7 +214,7 @@ def run(
     child = start(args, env=env, cwd=cwd, stdin=data is not None, survive=survive)
     interrupted = False
     try:
-        out, err = child.communicate(data, timeout)
+        out, err = child.communicate(data, timeout) if survive is None else _left_alone(child, data, timeout)
     except subprocess.TimeoutExpired as expired:
         if child.poll() is not None:
             # It left others behind, which hold its pipes open.
@@ -220,6 +231,20 @@ def run(
     if check and child.returncode:
         raise CommandFailed(args, returncode=child.returncode, stderr=text, limit=timeout)
     return Completed(returncode=child.returncode, stdout=out.decode(errors="replace"), stderr=text)
+
+
+def _left_alone(child: Child, data: bytes | None, timeout: float) -> tuple[bytes, bytes]:
+    """Wait for a child that `stop_all` does not end: when we leave, a thread that waits for it must learn of that."""
+    until = time.monotonic() + timeout
+    while True:
+        left = until - time.monotonic()
+        try:
+            return child.communicate(data, min(max(left, 0), LOOK_SECONDS))
+        except subprocess.TimeoutExpired:
+            go_on()
+            if left <= LOOK_SECONDS:
+                raise
+            data = None
 
 
 @contextlib.contextmanager

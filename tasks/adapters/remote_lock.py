@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 
 from tasks.adapters.lock import sentence
-from tasks.adapters.process import Child, finish
+from tasks.adapters.process import Child, ended, finish
 from tasks.adapters.ssh import Ssh
+from tasks.adapters.ssh_line import CONNECT_SECONDS
 from tasks.core.errors import OnevmError
 
 BEAT_SECONDS = 2.0
@@ -64,23 +65,31 @@ def held(
         OnevmError: somebody else held it all the time, or the folder cannot be used.
     """
     token = uuid.uuid4().hex
-    child = ssh.start(["sh", "-c", _HOLD, "sh", str(folder), json.dumps({**holder, "token": token})])
+    command = ["sh", "-c", _HOLD, "sh", str(folder), json.dumps({**holder, "token": token})]
+    session_until = time.monotonic() + CONNECT_SECONDS
+    while True:
+        with ssh.line.for_a_lock(command) as child, _beating(child):
+            if _take(ssh, child, folder.name, wait_seconds, waiting) and ssh.line.leaves_room(child):
+                ssh.held, ssh.keeper = (str(folder / "lock"), token), child
+                try:
+                    yield
+                finally:
+                    ssh.held = ssh.keeper = None
+                return
+        if not ssh.line.wait_for_fewer_locks() and time.monotonic() > session_until:
+            raise ssh.line.no_session(CONNECT_SECONDS)
+
+
+@contextmanager
+def _beating(child: Child) -> Iterator[None]:
     stop = threading.Event()
     beating = threading.Thread(target=_beat, args=(child, stop), daemon=True)
     beating.start()
     try:
-        _take(child, folder.name, wait_seconds, waiting)
-        ssh.held, ssh.keeper = (str(folder / "lock"), token), child
         yield
     finally:
-        ssh.held = ssh.keeper = None
         stop.set()
         beating.join()
-        if child.stdin:
-            with contextlib.suppress(OSError):
-                child.stdin.close()
-        child.poll()
-        finish(child)
 
 
 def _beat(child: Child, stop: threading.Event) -> None:
@@ -90,7 +99,8 @@ def _beat(child: Child, stop: threading.Event) -> None:
             child.stdin.flush()
 
 
-def _take(child: Child, stack: str, wait_seconds: float, waiting: Callable[[str], None]) -> None:
+def _take(ssh: Ssh, child: Child, stack: str, wait_seconds: float, waiting: Callable[[str], None]) -> bool:
+    """Wait for the lock; returns whether there was a session to wait in."""
     deadline = time.monotonic() + wait_seconds
     who = "another run is at it"
     giving_up = threading.Timer(max(wait_seconds, 0.5), lambda: finish(child))
@@ -99,7 +109,7 @@ def _take(child: Child, stack: str, wait_seconds: float, waiting: Callable[[str]
         for raw in child.stdout or ():
             word, _, text = raw.decode(errors="replace").strip().partition(" ")
             if word == "TAKEN":
-                return
+                return True
             who = sentence(text) if word == "HELD" else "a step that another run left is still under way"
             if time.monotonic() >= deadline:
                 break
@@ -108,7 +118,9 @@ def _take(child: Child, stack: str, wait_seconds: float, waiting: Callable[[str]
             waiting(f"waiting: {who}")
     finally:
         giving_up.cancel()
-    words = child.stderr.read().decode(errors="replace").strip() if child.stderr and child.poll() else ""
+    words = child.stderr.read().decode(errors="replace").strip() if child.stderr and ended(child, 1.0) else ""
+    if ssh.line.refused_session(child.returncode, words):
+        return False
     if words:
         raise OnevmError(
             f"the lock of stack {stack} on the host cannot be taken",

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from tasks.adapters.host import Reached
+from tasks.adapters.process import go_on
 from tasks.adapters.release_folder import OVERRIDE, Current, ReleaseFolder
 from tasks.core import desired, retention
 from tasks.core.errors import OnevmError
@@ -41,6 +42,7 @@ class Deployment:
         host: the host.
         screen: where progress goes.
         login: gives the variables of the registry's login.
+        before_change: called before anything of the host is changed; raises if it shall not be.
         timings: where durations go.
         keep: how many good releases the host keeps.
         kind: `deploy` or `rollback`.
@@ -52,6 +54,7 @@ class Deployment:
     host: Reached
     screen: Screen
     login: Callable[[], Mapping[str, str]]
+    before_change: Callable[[], None] = lambda: None
     timings: Timings = field(default_factory=Timings)
     keep: int = 5
     kind: str = "deploy"
@@ -102,14 +105,17 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
     unfinished = bool(starting) or bool(current.switching)
     if current.release and candidate.matches(current.release) and not aim.plan and not unfinished:
         return Result(release=current.release, plan=aim.plan, recorded=False)
+    d.before_change()
     executor = _executor(d, aim, candidate.compose)
     release = _staged(d, candidate, aim, current.release, only)
     previous_files = current.release.files if current.release else {}
     try:
         executor.pull(aim.plan, candidate.pins())
+        d.before_change()
         with d.timings.phase("hooks"):
             said = hooks.run(d.folder, "before_deploy", d.stack.hooks.before_deploy, release, {})
     except OnevmError as error:
+        go_on()
         _record(d, release, "failed", error.what)
         _on_failure(d, release, error)
         error.next_step = f"nothing that runs was touched; {error.next_step}"
@@ -123,6 +129,8 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
             with d.timings.phase("verify"):
                 verify.verify(d.stack, release, d.host)
         except OnevmError as error:
+            # An interrupted step is no failed one: the next run settles it.
+            go_on()
             _failed(d, replace(release, outage=probes.outages()), error, current.release, previous_files)
             raise
     release = replace(release, outage=probes.outages())

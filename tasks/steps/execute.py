@@ -172,12 +172,7 @@ class Executor:
             )
 
         with self.timings.phase("start"), ThreadPoolExecutor(PARALLEL_STARTS) as pool:
-            try:
-                list(pool.map(one, level))
-            except (KeyboardInterrupt, SystemExit):
-                # Whoever waits for health or drains beside us ends now; the next run settles what is left.
-                events.end()
-                raise
+            list(pool.map(one, level))
         in_place = [name for name in level if name not in beside]
         self._healthy(plan.stack, [self.project.services[name] for name in in_place], events)
         self._point_to_own(in_place)

@@ -18,7 +18,7 @@ from tasks.adapters.transport import Local
 from tasks.core import config
 from tasks.core.contents import ContentHashes
 from tasks.core.errors import ConfigurationError, OnevmError
-from tasks.core.model import Host, Stack
+from tasks.core.model import Host, Registry, Stack
 from tasks.core.secret import Secret
 from tasks.steps import output, variables
 from tasks.steps.inputs import Sources
@@ -42,6 +42,9 @@ class Run:
         self._sources: dict[str, Sources] = {}
         self._hosts: dict[str, Future[Reached]] = {}
         self._pool = ThreadPoolExecutor(4, "reaching")
+        self._views: dict[str, Reached] = {}
+        self._login: Mapping[str, str] | None = None
+        self._registry: RegistryClient | None = None
         self._alone = False
 
     def close(self) -> None:
@@ -67,7 +70,7 @@ class Run:
                 )
                 self._alone = True
 
-    @cached_property
+    @property
     def login(self) -> Mapping[str, str]:
         """Variables that make `docker` and buildx use the registry's login of services.toml.
 
@@ -77,17 +80,22 @@ class Run:
         from tasks.adapters.login import login
 
         with self._guard:
-            registry = self.project.configuration.registry
-            if problems := config.missing_variables(self.project.configuration, os.environ):
-                raise ConfigurationError(problems)
-            return self._closing.enter_context(login(registry))
+            if self._login is None:
+                self._login = self._closing.enter_context(login(self._registry_settings()))
+            return self._login
 
-    @cached_property
+    @property
     def registry(self) -> RegistryClient:
         """The client of services.toml's registry."""
+        with self._guard:
+            if self._registry is None:
+                self._registry = self._closing.enter_context(RegistryClient.of(self._registry_settings()))
+            return self._registry
+
+    def _registry_settings(self) -> Registry:
         if problems := config.missing_variables(self.project.configuration, os.environ):
             raise ConfigurationError(problems)
-        return self._closing.enter_context(RegistryClient.of(self.project.configuration.registry))
+        return self.project.configuration.registry
 
     def digest_of(self, reference: str) -> str | None:
         """Ask an image's own registry for its digest; None if it does not have it.
@@ -136,12 +144,16 @@ class Run:
             return self._sources[stack.name]
 
     def host(self, stack: Stack) -> Reached:
-        """Return the host a stack runs on; it is reached once per run.
+        """Return the host a stack runs on, for work under the stack's own lock; it is reached once per run.
 
         Raises:
             OnevmError: it cannot be reached.
         """
-        return self._reaching(stack).result()
+        found = self._reaching(stack).result()
+        with self._guard:
+            if stack.name not in self._views:
+                self._views[stack.name] = found.another()
+            return self._views[stack.name]
 
     def reach_early(self, stacks: Iterable[Stack]) -> None:
         """Begin to reach the hosts of stacks that will be needed, while something else is done."""

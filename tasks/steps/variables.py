@@ -12,6 +12,7 @@ KNOWN = {
     "host": "another host than the stacks' own",
     "sha": "the commit of a release",
     "dirty": "dirty=1 lets uncommitted changes go to a host over SSH",
+    "fail_fast": "fail_fast=1: a stack that fails keeps the others from being deployed",
     "lock_wait": "seconds to wait for another deploy of the same stack",
     "format": "format=json gives one JSON document",
     "detailed": "`doit plan detailed=1` exits with 10 when something would change",
@@ -31,7 +32,7 @@ def check() -> None:
             raise UsageError(f"unknown variable {name!r}{hint}", next_step=f"known ones: {', '.join(sorted(KNOWN))}")
     if text("format") not in {"", "json", "table"}:
         raise UsageError(f"format={text('format')} is not known", next_step="format=json, or leave it away")
-    for name in ("dirty", "detailed"):
+    for name in ("dirty", "detailed", "fail_fast"):
         flag(name)
     seconds("lock_wait", 0)
 

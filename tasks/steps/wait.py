@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tasks.adapters.engine import Engine
+from tasks.adapters.process import go_on
 from tasks.core.compose import ComposeService
 from tasks.core.durations import spoken
 from tasks.core.errors import OnevmError, ToolError
@@ -21,10 +22,9 @@ LOG_LINES = 25
 
 @dataclass(slots=True)
 class Watch:
-    """The engine's events of one stack, as a counter that can be waited on, until the run is interrupted."""
+    """The engine's events of one stack, as a counter that can be waited on."""
 
     count: int = 0
-    over: bool = False
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def notice(self) -> None:
@@ -33,22 +33,15 @@ class Watch:
             self.count += 1
             self.changed.notify_all()
 
-    def end(self) -> None:
-        """Let nobody wait any longer: the run was interrupted."""
-        with self.changed:
-            self.over = True
-            self.changed.notify_all()
-
     def wait(self, seen: int, seconds: float) -> int:
         """Wait for an event after the `seen`-th, at most some seconds; returns the count.
 
         Raises:
-            OnevmError: there is nothing to wait for any longer.
+            SystemExit: the run was interrupted.
         """
+        go_on()
         with self.changed:
-            self.changed.wait_for(lambda: self.count > seen or self.over, seconds)
-            if self.over:
-                raise OnevmError("given up: the run ends")
+            self.changed.wait_for(lambda: self.count > seen, seconds)
             return self.count
 
 
@@ -77,6 +70,7 @@ def until_answering(engine: Engine, seconds: float) -> None:
         except ToolError:
             if time.monotonic() > until:
                 raise
+            go_on()
             time.sleep(LOOK_SECONDS / 4)
         else:
             return

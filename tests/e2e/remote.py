@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from tests.e2e.vm import PROJECT, Vm
 from tests.integration.registries import free_port
@@ -27,6 +27,7 @@ class RemoteShop(Shop):
     """
 
     vm: Vm
+    host: ClassVar[str] = "prod"
 
     def create(self) -> "RemoteShop":
         """Copy the stack, commit it and write services.toml; the VM's ssh_config is in the environment."""
@@ -39,9 +40,9 @@ class RemoteShop(Shop):
         """Write services.toml: `stack` is more for the stack's section, `more` comes after it."""
         file = self.folder / name
         file.write_text(
-            f'[registry]\nurl = "{self.registry}/{self.name}"\n'
-            f'[hosts.prod]\naddress = "ssh://{user}@{self.vm.name}"\nroot = "{self.vm.root}"\n'
-            f'[stacks.{self.name}]\npath = "repo"\nhost = "prod"\n{stack}\n{more}\n'
+            f'[registry]\nurl = "{self.registry}/{self.team}"\n'
+            f'[hosts.{self.host}]\naddress = "ssh://{user}@{self.vm.name}"\nroot = "{self.vm.root}"\n'
+            f'[stacks.{self.name}]\npath = "repo"\nhost = "{self.host}"\n{stack}\n{more}\n'
         )
         return file
 

@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from tasks.adapters import ssh
+from tasks.adapters.ssh_line import LOST
 from tasks.core.errors import OnevmError
+from tests.e2e.remote import RemoteShop
 from tests.e2e.vm import Vm
+from tests.integration.several import several
 from tests.integration.shop import until
 
 pytestmark = pytest.mark.vm
@@ -59,5 +63,22 @@ def test_a_command_that_says_what_our_ssh_would_is_not_run_again(vm: Vm, allow: 
     allow(10)
     with ssh.connected("prod", vm.destination) as connection:
         done = connection.run(["sh", "-c", "echo no session in >&2; exit 255"], timeout=20, check=False)
-    assert done.returncode == ssh.LOST
+    assert done.returncode == LOST
     assert done.stderr == "no session in\n"
+
+
+@pytest.mark.parametrize("sessions", [10, 2])
+def test_stacks_side_by_side_share_what_sessions_there_are(
+    vm: Vm, allow: Callable[[int], None], tmp_path: Path, sessions: int
+) -> None:
+    allow(sessions)
+    first = RemoteShop(tmp_path, services="a", vm=vm)
+    others = [RemoteShop(tmp_path, services=s, team=first.name, vm=vm) for s in ("b", "e", "ae", "e")]
+    with several(first, others) as stacks:
+        before = vm.handshakes()
+        ran = stacks.doit("deploy").ok()
+        assert vm.handshakes() - before == 1
+        assert [len(targets) for targets in ran.bakes] == [3]
+        assert {c.state for c in stacks.running().values()} == {"healthy"}
+        again = stacks.doit("deploy").ok()
+        assert again.out.count("nothing to do") == 5

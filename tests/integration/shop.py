@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import requests
 from ruamel.yaml import YAML
@@ -170,19 +170,23 @@ class Shop:
         registry: host of the registry.
         name: name of the stack, found nowhere else on this machine.
         root: the root folder of the host.
+        team: the folder of the registry in which its images are.
     """
 
     folder: Path
     services: str = "abcde"
+    host: ClassVar[str] = "here"
     registry: str = field(default_factory=lab_registry)
     name: str = field(default_factory=lambda: f"tiny{uuid.uuid4().hex[:10]}")
     root: Path = Path()
+    team: str = ""
     env: dict[str, str] = field(default_factory=dict)
     _runs: int = 0
     _started: list[Running] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.folder = self.folder / self.name
+        self.team = self.team or self.name
         if self.root == Path():
             self.root = self.folder / "root"
         for name in ("bin", "tmp", "runs"):
@@ -214,7 +218,9 @@ class Shop:
 
     def cloned(self, folder: Path) -> "Shop":
         """Return the same stack in a fresh clone elsewhere."""
-        other = Shop(folder, services=self.services, registry=self.registry, name=self.name, root=self.root)
+        other = Shop(
+            folder, services=self.services, registry=self.registry, name=self.name, root=self.root, team=self.team
+        )
         subprocess.run(["git", "clone", "-q", str(self.repo), str(other.repo)], check=True)
         other.configure()
         return other
@@ -223,9 +229,9 @@ class Shop:
         """Write services.toml; `stack` is more for the stack's section, `more` comes after it."""
         file = self.folder / name
         file.write_text(
-            f'[registry]\nurl = "{self.registry}/{self.name}"\n'
-            f'[hosts.here]\naddress = "local"\nroot = "{self.root}"\n'
-            f'[stacks.{self.name}]\npath = "repo"\nhost = "here"\n{stack}\n{more}\n'
+            f'[registry]\nurl = "{self.registry}/{self.team}"\n'
+            f'[hosts.{self.host}]\naddress = "local"\nroot = "{self.root}"\n'
+            f'[stacks.{self.name}]\npath = "repo"\nhost = "{self.host}"\n{stack}\n{more}\n'
         )
         return file
 
@@ -367,11 +373,11 @@ class Shop:
         return self.inside(service, "cat", "/www/version")
 
     def repository(self, service: str) -> str:
-        return f"{self.registry}/{self.name}/{self.name}-{service}"
+        return f"{self.registry}/{self.team}/{self.name}-{service}"
 
     def tags(self, service: str) -> dict[str, str]:
         """Return the digests in the registry by tag."""
-        base = f"http://{lab_registry()}/v2/{self.name}/{self.name}-{service}"
+        base = f"http://{lab_registry()}/v2/{self.team}/{self.name}-{service}"
         listed = requests.get(f"{base}/tags/list", timeout=10)
         names = (listed.json().get("tags") or []) if listed.ok else []
         digests = {}
@@ -383,7 +389,7 @@ class Shop:
 
     def forget_images(self, service: str) -> None:
         """Delete what the registry has of a service."""
-        base = f"http://{lab_registry()}/v2/{self.name}/{self.name}-{service}"
+        base = f"http://{lab_registry()}/v2/{self.team}/{self.name}-{service}"
         for digest in set(self.tags(service).values()):
             requests.delete(f"{base}/manifests/{digest}", timeout=10).raise_for_status()
 
@@ -439,7 +445,7 @@ class Shop:
         for kind in ("network", "volume"):
             if names := self.engine(kind, "ls", "--quiet", "--filter", label).split():
                 self.engine(kind, "rm", *names)
-        images = f"reference={self.registry}/{self.name}/*"
+        images = f"reference={self.registry}/{self.team}/{self.name}-*"
         form = "{{.Repository}}:{{.Tag}} {{.Repository}}@{{.Digest}}"
         listed = docker("image", "ls", "--digests", "--format", form, "--filter", images).split()
         if names := sorted({name for name in listed if not name.endswith("<none>")}):

@@ -8,7 +8,7 @@ fails, the stack goes back to what ran before.
 
 from collections.abc import Iterator
 
-from tasks.steps import deploying, variables
+from tasks.steps import deploying, on_host, variables
 from tasks.steps.naming import Task, broken, tree
 from tasks.steps.outcome import action
 from tasks.steps.project import project
@@ -31,7 +31,7 @@ def task_deploy() -> Iterator[Task]:
     services: dict[str, Task] = {}
     stacks: dict[str, Task] = {}
     for stack, compose in found.compose.items():
-        built = () if variables.text("sha") else compose.built()
+        built = () if variables.text("sha") or on_host.wanted() else compose.built()
         task = {"actions": [(deploy, [stack])], "uptodate": [False]}
         for name in compose.active():
             needs = [f"push:{stack}.{name}"] if name in built else []

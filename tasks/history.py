@@ -61,7 +61,17 @@ def _row(release: Release, current: str) -> list[str]:
     failed = max((noticed.failed for noticed in release.outage.values()), default=0)
     gap = max((noticed.longest_gap for noticed in release.outage.values()), default=0.0)
     noticed = [str(failed), f"{gap:.1f} s"] if release.outage else ["", ""]
-    return [mark, release.id, commit, release.kind, release.outcome, took, *noticed, release.performer, why]
+    return [
+        mark,
+        release.id,
+        commit,
+        f"{release.kind}, built {release.built}" if release.built else release.kind,
+        release.outcome,
+        took,
+        *noticed,
+        release.performer,
+        why,
+    ]
 
 
 def task_history() -> Iterator[Task]:

@@ -143,6 +143,11 @@ class Engine:
         found = self._image(reference)
         return tuple(found.get("RepoDigests") or ()) if found else ()
 
+    def labels(self, reference: str) -> Mapping[str, str]:
+        """Return an image's labels; none if the engine does not have it."""
+        found = self._image(reference)
+        return ((found.get("Config") or {}).get("Labels") or {}) if found else {}
+
     def tag(self, reference: str, name: str) -> None:
         """Give a local image one more name."""
         self._docker("image", "tag", reference, name)

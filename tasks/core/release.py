@@ -33,6 +33,11 @@ class ReleasedService:
     external: bool = False
     source: str = ""
 
+    @property
+    def has_digest(self) -> bool:
+        """Whether it is pinned by a registry's digest; else it was built on the host, or no registry knows it."""
+        return "@" in self.image
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Release:
@@ -50,6 +55,7 @@ class Release:
         files: travelling files, path in the checkout -> sha256 of the content.
         config: hash of everything else that Compose starts a service with, by service.
         kind: `deploy` or `rollback`.
+        built: `on-host` if images were made by the host's engine, not for the registry.
         outcome: `good` or `failed`.
         reason: why it failed.
         restores: the id of the release that a rollback went back to.
@@ -70,6 +76,7 @@ class Release:
     files: dict[str, str] = field(default_factory=dict)
     config: dict[str, str] = field(default_factory=dict)
     kind: str = "deploy"
+    built: str = ""
     outcome: Outcome = "good"
     reason: str = ""
     restores: str = ""

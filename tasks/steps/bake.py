@@ -11,11 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from tasks.adapters import buildx, context_names, temporary
-from tasks.adapters.engine import check_version
+from tasks.adapters.engine import Engine, check_version
 from tasks.core import bake as bakefile
 from tasks.core.build import BuildDefinition
-from tasks.core.errors import OnevmError
+from tasks.core.errors import OnevmError, UsageError
 from tasks.core.images import building_tag
+from tasks.core.model import Builder
 from tasks.core.solve import Step
 from tasks.steps import output, run, selection, variables
 from tasks.steps.images import PARALLEL_LOOKUPS, Image, keyed_images, look_up
@@ -24,6 +25,23 @@ from tasks.steps.settle import culprits, settle
 from tasks.steps.timings import Timings
 
 MOST_ROWS = 30
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Oven:
+    """Where images are made.
+
+    Attributes:
+        engine: the engine that has them afterwards, if no registry gets them.
+        host: its name.
+        builder: the builder.
+        env: variables that make buildx mean that engine.
+    """
+
+    engine: Engine
+    host: str
+    builder: Builder
+    env: Mapping[str, str]
 
 
 @dataclass(slots=True)
@@ -40,13 +58,15 @@ def batch() -> Batch:
     """Return the batch of this run; the first call makes it.
 
     Raises:
+        UsageError: images are to be built on hosts, where `build` and `push` have nothing to do.
         OnevmError: nothing could be found out or built at all. A service that failed alone is in its `Image`.
     """
+    if variables.text("build"):
+        raise UsageError("build=on-host is for `deploy` and `plan`", next_step="leave it away")
     wanted = selection.current()
     r = run.run()
     r.reach_early(r.project.stacks[name] for name in wanted.scopes.get("deploy", {}))
-    if not variables.flag("dirty"):
-        _refuse_uncommitted(r, wanted)
+    refuse_uncommitted(r, wanted)
     r.alone(f"doit {' '.join(sorted(wanted.verbs))}")
     result = make(r, build=wanted.build, push=wanted.push)
     if "deploy" not in wanted.verbs:
@@ -54,8 +74,14 @@ def batch() -> Batch:
     return result
 
 
-def _refuse_uncommitted(r: run.Run, wanted: selection.Selection) -> None:
-    """Keep uncommitted changes from hosts over SSH, before anything is built or pushed."""
+def refuse_uncommitted(r: run.Run, wanted: selection.Selection) -> None:
+    """Keep uncommitted changes from hosts over SSH, before anything is built or pushed.
+
+    Raises:
+        OnevmError: there are such, and nobody said dirty=1.
+    """
+    if variables.flag("dirty"):
+        return
     for name, only in wanted.scopes.get("deploy", {}).items():
         stack = r.project.stacks[name]
         if r.project.configuration.hosts[stack.host].is_local:
@@ -86,16 +112,18 @@ def make(r: run.Run, *, build: frozenset[str], push: frozenset[str]) -> Batch:
         look_up(r, list(result.images.values()))
     stale = [image for image in result.images.values() if image.state != "fresh"]
     if stale:
+        oven = Oven(engine=r.engine, host="local", builder=r.project.configuration.builder, env={})
         with r.screen.live(), result.timings.phase("bake"):
-            _bake(r, result, stale)
+            bake(r, result, stale, oven)
     return result
 
 
-def _bake(r: run.Run, result: Batch, stale: list[Image]) -> None:
+def bake(r: run.Run, result: Batch, stale: list[Image], oven: Oven) -> None:
+    """Bake what is stale, in one call; what became of each image is in it, and in the batch."""
     with ThreadPoolExecutor(1) as pool:
-        engine_version = pool.submit(r.engine.version)
+        engine_version = pool.submit(oven.engine.version)
         buildx.check_version()
-        check_version(engine_version.result(), "local")
+        check_version(engine_version.result(), oven.host)
     bases = _bases(r, stale, result)
     names = bakefile.target_names([i.keyed.definition for i in (*stale, *bases)])
     by_target = {names[i.keyed.definition.stack, i.keyed.definition.service]: i for i in stale}
@@ -115,20 +143,25 @@ def _bake(r: run.Run, result: Batch, stale: list[Image]) -> None:
         file = bakefile.bake_file(
             [_target(r, i, links) for i in stale],
             [_target(r, i, links) for i in bases],
-            r.project.configuration.builder,
+            oven.builder,
             names,
         )
         baked = buildx.bake(
             file,
             sorted(by_target),
-            builder=r.project.configuration.builder.name,
-            env={**(r.login if needs_login else {}), **secrets},
+            builder=oven.builder.name,
+            env={**oven.env, **(r.login if needs_login else {}), **secrets},
             tell=tell,
         )
     result.baked = tuple(sorted(by_target))
     blamed = culprits(baked, by_target, names)
     with ThreadPoolExecutor(PARALLEL_LOOKUPS) as pool:
-        list(pool.map(lambda item: settle(r, item[1], item[0], baked, blamed), by_target.items()))
+        list(
+            pool.map(
+                lambda item: settle(r, item[1], item[0], engine=oven.engine, baked=baked, blamed=blamed),
+                by_target.items(),
+            )
+        )
     for image in stale:
         took = r.screen.end(image.name, "pushed" if image.digest else image.state, ok=image.state == "built")
         result.timings.seconds[f"bake {image.name}"] = round(took, 3)

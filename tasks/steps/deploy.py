@@ -46,6 +46,7 @@ class Deployment:
         timings: where durations go.
         keep: how many good releases the host keeps.
         kind: `deploy` or `rollback`.
+        built: `on-host` if images were made by the host's engine.
         restores: the id of the release that a rollback goes back to.
     """
 
@@ -58,6 +59,7 @@ class Deployment:
     timings: Timings = field(default_factory=Timings)
     keep: int = 5
     kind: str = "deploy"
+    built: str = ""
     restores: str = ""
 
 
@@ -211,6 +213,7 @@ def _staged(
         files=dict(candidate.files),
         config=dict(sorted(aim.hashes.items())),
         kind=d.kind,
+        built=d.built,
         restores=d.restores,
         scope=tuple(sorted(only or ())),
     )

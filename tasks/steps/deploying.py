@@ -8,7 +8,7 @@ from tasks.core import history
 from tasks.core.errors import OnevmError, UsageError
 from tasks.core.model import Stack
 from tasks.core.release import Release
-from tasks.steps import bake, planning, publish, ready, recorded, run, selection, summary, variables
+from tasks.steps import bake, on_host, planning, publish, ready, recorded, run, selection, summary, variables
 from tasks.steps import deploy as deployment
 from tasks.steps.candidate import Candidate
 from tasks.steps.images import Image
@@ -43,9 +43,9 @@ def _all(verb: str) -> Ends[Done]:
     scopes = selection.current().scopes.get(verb, {})
     gate = Gate(fail_fast=variables.flag("fail_fast"))
     work = {"deploy": _deploy, "rollback": _rollback}[verb]
-    if verb == "deploy" and any(_has_built(r, name, only) for name, only in scopes.items()):
+    if verb == "deploy" and any(_built(r, name, only) for name, only in scopes.items()):
         # One bake for all of them, before any of them is deployed.
-        bake.batch()
+        _batch()
     with r.screen.live():
         ends = side_by_side(tuple(scopes), lambda name: work(r, name, scopes[name], gate), gate)
     summary.show(r.screen, ends.items())
@@ -63,10 +63,10 @@ def _deploy(r: run.Run, name: str, only: frozenset[str] | None, gate: Gate) -> D
         return _go(r, stack, recorded_one, only=only, gate=gate, doing=f"deploy of {name} at commit {sha}")
     images = {
         image.keyed.definition.service: image.demand()
-        for image in (bake.batch().images.values() if _has_built(r, name, only) else ())
+        for image in (_batch().images.values() if _built(r, name, only) else ())
         if image.keyed.definition.stack == name
     }
-    if images:
+    if images and not on_host.wanted():
         publish.publish(name)
 
     def checked_out(current: Current) -> Candidate:
@@ -141,12 +141,23 @@ def _go(
             before_change=lambda: gate.check(stack.name),
             keep=r.project.configuration.hosts[stack.host].keep_releases,
             kind=kind,
+            built=on_host.ON_HOST if any(not image.pushed for image in (images or {}).values()) else "",
             restores=restores(),
         )
         result = deployment.deploy(d, current, found, only=only)
     return Done(deployment=d, result=result, images=images or {})
 
 
-def _has_built(r: run.Run, stack: str, only: frozenset[str] | None) -> bool:
+@once
+def _batch() -> bake.Batch:
+    """Return the images of all stacks that are deployed; made once, in one bake (on hosts: in one for each)."""
+    if not on_host.wanted():
+        return bake.batch()
+    r = run.run()
+    scopes = selection.current().scopes.get("deploy", {})
+    return on_host.batch(r, {name: _built(r, name, only) for name, only in scopes.items()})
+
+
+def _built(r: run.Run, stack: str, only: frozenset[str] | None) -> frozenset[str]:
     built = r.project.compose[stack].built()
-    return bool(built if only is None else only & built.keys())
+    return frozenset(built) if only is None else only & built.keys()

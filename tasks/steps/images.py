@@ -26,6 +26,7 @@ class Image:
         pushed: whether the registry was to have it.
         state: `fresh` (it was there), `built`, `failed` or `cancelled`.
         digest: the registry's digest, empty if only the engine has it.
+        kept: the pin of the current release that is these bytes already, where none is to be had from a registry.
         error: why it failed.
     """
 
@@ -34,6 +35,7 @@ class Image:
     pushed: bool
     state: State = "cancelled"
     digest: str = ""
+    kept: str = ""
     error: OnevmError | None = None
 
     @property
@@ -50,6 +52,16 @@ class Image:
     def path(self) -> str:
         """The repository without its registry's host."""
         return Reference.parse(self.repository).repository
+
+    @property
+    def is_there(self) -> bool:
+        """Whether somebody has it."""
+        return self.state in {"fresh", "built"}
+
+    @property
+    def pin(self) -> str:
+        """What a release names it by: its digest, or, where no registry gave one, the name that is a promise."""
+        return f"{self.repository}@{self.digest}" if self.digest else self.kept or self.keyed_name
 
     def revision(self, sha: str) -> str:
         """Return the commit that these bytes are made from; with uncommitted changes it says so."""

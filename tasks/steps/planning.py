@@ -10,7 +10,7 @@ from tasks.core.model import Stack
 from tasks.core.plan import Operation, Plan, ordered
 from tasks.core.release import Release
 from tasks.core.rollout import Rollout
-from tasks.steps import ready, recorded, run, target, variables, why
+from tasks.steps import on_host, ready, recorded, run, target, variables, why
 from tasks.steps.images import PARALLEL_LOOKUPS, Image, look_up
 
 
@@ -66,7 +66,11 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
         )
     built = r.project.compose[stack.name].built()
     by_service = _images(r, stack, sorted(name for name in built if only is None or name in only))
-    look_up(r, list(by_service.values()))
+    engine = r.host(stack).engine
+    if on_host.wanted():
+        on_host.look_up(list(by_service.values()), current.release, engine)
+    else:
+        look_up(r, list(by_service.values()))
     candidate = ready.candidate(r, stack, by_service, current.release, revisions=False)
     candidate = target.narrowed(candidate, current.release, only)
     sources = r.sources(stack)
@@ -79,7 +83,6 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
     stale = {name: reason for name, reason in reasons.items() if by_service[name].state != "fresh"}
     active = r.project.compose[stack.name].active()
     unbuilt = {name: reason for name, reason in stale.items() if name in active}
-    engine = r.host(stack).engine
     aim = target.look(stack, folder, engine, candidate, unbuilt=unbuilt, why=reasons, only=only)
     operations = list(aim.plan.operations)
     with ThreadPoolExecutor(PARALLEL_LOOKUPS) as pool:
@@ -113,7 +116,7 @@ def _images(r: run.Run, stack: Stack, services: Iterable[str]) -> dict[str, Imag
         name: Image(
             keyed=sources.glanced(name),
             repository=repository(r.project.configuration.registry, stack.name, name),
-            pushed=True,
+            pushed=not on_host.wanted(),
         )
         for name in services
     }
@@ -132,10 +135,11 @@ def _of_image(r: run.Run, image: Image, reason: str | None) -> list[Operation]:
 
     service = image.keyed.definition.service
     if reason is not None:
-        return [
-            Operation(verb="build", service=service, cause=reason),
-            Operation(verb="push", service=service, cause="the registry does not have it"),
-        ]
+        build = Operation(verb="build", service=service, cause=reason)
+        push = Operation(verb="push", service=service, cause="the registry does not have it")
+        return [build, push] if image.pushed else [build]
+    if not image.pushed:
+        return []
     tag = tags_of(image)[0]
     if r.registry.head(image.path, tag) != image.digest:
         return [Operation(verb="tag", service=service, cause=f"unchanged, but not yet named by commit {tag[:7]}")]

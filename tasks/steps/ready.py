@@ -21,7 +21,7 @@ def candidate(
     Args:
         r: the run's resources.
         stack: the stack.
-        images: images of its built services by service name; those without a digest are left out.
+        images: images of its built services by service name; those that are nowhere yet are left out.
         previous: the current release, whose pins of external images stay.
         revisions: whether to ask the registry for the commits that new images were built from; a release needs them.
 
@@ -46,7 +46,7 @@ def candidate(
                 if not service.image:
                     raise OnevmError(f"{stack.name}.{name} has neither `image` nor `build`", next_step="mend it")
                 pins[name] = pool.submit(_external, r, stack, name, service.image, previous)
-            elif name in images and images[name].digest:
+            elif name in images and images[name].is_there:
                 pins[name] = pool.submit(_built, r, images[name], previous, revisions)
         services = {name: pin.result() for name, pin in pins.items()}
     dirty = sources.files_uncommitted() or any(image.keyed.uncommitted for image in images.values())
@@ -67,13 +67,16 @@ def _external(r: Run, stack: Stack, name: str, source: str, previous: Release | 
 
 
 def _built(r: Run, image: Image, previous: Release | None, revisions: bool) -> ReleasedService:
-    pinned = f"{image.repository}@{image.digest}"
+    pinned = image.pin
     service = image.keyed.definition.service
     known = previous.services.get(service) if previous else None
-    if known and known.image == pinned and known.content_key == image.keyed.key:
+    # What was built on the host has no digest: the same content under a digest would only replace its container.
+    if known and known.content_key == image.keyed.key and (known.image == pinned or not known.has_digest):
         return known
     if image.state == "built":
         revision = image.revision(r.sources(r.project.stacks[image.keyed.definition.stack]).commit.sha)
+    elif not image.digest:
+        revision = r.host(r.project.stacks[image.keyed.definition.stack]).engine.labels(pinned).get(REVISION_LABEL, "")
     elif not revisions:
         revision = ""
     else:

@@ -7,6 +7,7 @@ get the tag `key-…`.
 from collections.abc import Mapping
 
 from tasks.adapters.buildx import Baked, failure
+from tasks.adapters.engine import Engine
 from tasks.core.errors import OnevmError
 from tasks.core.images import CONTENT_KEY_LABEL, building_tag, key_tag
 from tasks.steps import run
@@ -24,13 +25,22 @@ def culprits(baked: Baked, images: Mapping[str, Image], names: Mapping[tuple[str
     return frozenset(target for target in found if not bases[target] & found)
 
 
-def settle(r: run.Run, image: Image, target: str, baked: Baked, blamed: frozenset[str]) -> None:
-    """Say what became of one target, and give it the name that is a promise."""
+def settle(r: run.Run, image: Image, target: str, *, engine: Engine, baked: Baked, blamed: frozenset[str]) -> None:
+    """Say what became of one target, and give it the name that is a promise.
+
+    Args:
+        r: the run's resources.
+        image: the image that the target was to make.
+        target: its name in the bake.
+        engine: the engine that has it, if no registry gets it.
+        baked: what the bake left.
+        blamed: the targets that it failed for.
+    """
     building = building_tag(image.keyed.key)
     digest = baked.digests.get(target, "")
     if not baked.ok:
         # BuildKit may have named nobody: who has its image has not failed.
-        digest = "" if target in baked.solve.culprits() else _finished_all_the_same(r, image, building)
+        digest = "" if target in baked.solve.culprits() else _finished_all_the_same(r, engine, image, building)
         if not digest:
             if target in blamed:
                 image.state, image.error = "failed", failure(image.name, target, baked.solve)
@@ -46,18 +56,18 @@ def settle(r: run.Run, image: Image, target: str, baked: Baked, blamed: frozense
         return
     if image.pushed:
         image.digest = publish_key(r, image, digest)
-    _name_locally(r, image, building)
+    _name_locally(engine, image, building)
     image.state = "built"
 
 
-def _finished_all_the_same(r: run.Run, image: Image, building: str) -> str:
+def _finished_all_the_same(r: run.Run, engine: Engine, image: Image, building: str) -> str:
     """After a failed bake: ask whoever should have the image. Returns its digest, or a mark for the engine's."""
     if image.pushed:
         digest = r.registry.head(image.path, building)
         if digest and r.registry.labels(image.path, digest).get(CONTENT_KEY_LABEL) == image.keyed.key:
             return digest
         return ""
-    return "local" if r.engine.present([f"{image.repository}:{building}"]) else ""
+    return "local" if engine.present([f"{image.repository}:{building}"]) else ""
 
 
 def publish_key(r: run.Run, image: Image, digest: str) -> str:
@@ -69,8 +79,8 @@ def publish_key(r: run.Run, image: Image, digest: str) -> str:
     return r.registry.head(image.path, tag) or digest
 
 
-def _name_locally(r: run.Run, image: Image, building: str) -> None:
+def _name_locally(engine: Engine, image: Image, building: str) -> None:
     name = f"{image.repository}:{building}"
-    if r.engine.present([name]):
-        r.engine.tag(name, image.keyed_name)
-        r.engine.untag([name])
+    if engine.present([name]):
+        engine.tag(name, image.keyed_name)
+        engine.untag([name])

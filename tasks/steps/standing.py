@@ -118,6 +118,7 @@ def document(s: StackStanding) -> dict[str, Any]:
         "sha": release.sha if release else None,
         "dirty": release.dirty if release else None,
         "deployed": release.created if release else None,
+        "built": release.built if release else None,
         "performer": release.performer if release else None,
         "services": [asdict(row) for row in s.services],
         "notes": list(s.notes),
@@ -129,7 +130,7 @@ def show(screen: Screen, s: StackStanding) -> None:
     """Show a standing as a table."""
     if s.release:
         dirty = " with uncommitted changes" if s.release.dirty else ""
-        by = f"deployed {s.release.created} by {s.release.performer}"
+        by = f"deployed {s.release.created} by {s.release.performer}{', built on the host' if s.release.built else ''}"
         screen.say(f"{s.stack} on {s.host}: release {s.release.id}, commit {s.release.sha[:7]}{dirty}, {by}")
     else:
         screen.say(f"{s.stack} on {s.host}: not deployed yet; `doit deploy:{s.stack}` does it")

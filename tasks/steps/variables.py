@@ -12,6 +12,7 @@ KNOWN = {
     "host": "another host than the stacks' own",
     "sha": "the commit of a release",
     "dirty": "dirty=1 lets uncommitted changes go to a host over SSH",
+    "build": "build=on-host: `deploy` and `plan` without a registry, with images built by the stack's host",
     "fail_fast": "fail_fast=1: a stack that fails keeps the others from being deployed",
     "lock_wait": "seconds to wait for another deploy of the same stack",
     "format": "format=json gives one JSON document",
@@ -32,6 +33,10 @@ def check() -> None:
             raise UsageError(f"unknown variable {name!r}{hint}", next_step=f"known ones: {', '.join(sorted(KNOWN))}")
     if text("format") not in {"", "json", "table"}:
         raise UsageError(f"format={text('format')} is not known", next_step="format=json, or leave it away")
+    if text("build") not in {"", "on-host"}:
+        raise UsageError(f"build={text('build')} is not known", next_step="build=on-host, or leave it away")
+    if text("build") and text("sha"):
+        raise UsageError("sha= builds nothing, so build=on-host cannot be meant with it", next_step="leave one away")
     for name in ("dirty", "detailed", "fail_fast"):
         flag(name)
     seconds("lock_wait", 0)

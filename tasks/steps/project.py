@@ -17,7 +17,7 @@ from tasks.core.build import BuildDefinition
 from tasks.core.compose import ComposeProject
 from tasks.core.errors import ConfigurationError, OnevmError, UsageError
 from tasks.core.model import Configuration, Stack
-from tasks.steps import variables
+from tasks.steps import reaching, variables
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,6 +101,7 @@ def load(path: Path, folder: Path) -> Project:
     configuration = config.load(Path(below) if at_home and not below.startswith("..") else path, os.environ)
     configuration = _elsewhere(configuration, variables.text("host"))
     stacks = configuration.stacks
+    reaching.ahead(words(), configuration)
     try:
         with ThreadPoolExecutor(max(1, min(8, len(stacks)))) as pool:
             found = dict(zip(stacks, pool.map(lambda s: _compose(s, folder), stacks.values()), strict=True))

@@ -3,14 +3,14 @@
 import os
 import threading
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import PurePosixPath
 
 from tasks.adapters.engine import Engine
-from tasks.adapters.host import Reached, reached
+from tasks.adapters.host import Reached
 from tasks.adapters.keymemory import KeyMemory
 from tasks.adapters.registry import RegistryClient
 from tasks.adapters.release_folder import ReleaseFolder
@@ -18,9 +18,9 @@ from tasks.adapters.transport import Local
 from tasks.core import config
 from tasks.core.contents import ContentHashes
 from tasks.core.errors import ConfigurationError, OnevmError
-from tasks.core.model import Host, Registry, Stack
+from tasks.core.model import Registry, Stack
 from tasks.core.secret import Secret
-from tasks.steps import output, variables
+from tasks.steps import output, reaching, variables
 from tasks.steps.inputs import Sources
 from tasks.steps.project import Project, project
 
@@ -40,8 +40,6 @@ class Run:
         self._closing = ExitStack()
         self._guard = threading.RLock()
         self._sources: dict[str, Sources] = {}
-        self._hosts: dict[str, Future[Reached]] = {}
-        self._pool = ThreadPoolExecutor(4, "reaching")
         self._views: dict[str, Reached] = {}
         self._login: Mapping[str, str] | None = None
         self._registry: RegistryClient | None = None
@@ -49,7 +47,7 @@ class Run:
 
     def close(self) -> None:
         """Give everything back: connections, the private Docker configuration."""
-        self._pool.shutdown()
+        reaching.close()
         self._closing.close()
 
     def alone(self, doing: str) -> None:
@@ -161,17 +159,7 @@ class Run:
             self._reaching(stack)
 
     def _reaching(self, stack: Stack) -> Future[Reached]:
-        host = self.project.configuration.hosts[stack.host]
-        with self._guard:
-            if host.name not in self._hosts:
-                self._hosts[host.name] = self._pool.submit(self._reach, host)
-            return self._hosts[host.name]
-
-    def _reach(self, host: Host) -> Reached:
-        context = reached(host)
-        found = context.__enter__()
-        self._closing.push(context)
-        return found
+        return reaching.reach(self.project.configuration.hosts[stack.host])
 
     def folder(self, stack: Stack) -> ReleaseFolder:
         """Return a stack's folder on its host."""

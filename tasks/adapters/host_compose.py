@@ -1,8 +1,11 @@
 """Docker Compose on the host: what a release would be there, and bringing its services up."""
 
+import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import PurePosixPath
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from tasks.adapters import refusals
 from tasks.adapters.process import CommandFailed
@@ -15,6 +18,8 @@ from tasks.core.versions import OLDEST_COMPOSE, Version
 
 CONFIG_SECONDS = 60
 NO_DEPS_IS_SAFE = Version(2, 29, 3)
+_guard = threading.Lock()
+_versions: WeakKeyDictionary[Transport, Future[Version]] = WeakKeyDictionary()
 
 # A release's files come as a tar on standard input; nothing is left behind.
 _CONFIG = """set -eu; umask 077
@@ -73,11 +78,32 @@ def _shown(folder: ReleaseFolder, command: list[str], data: bytes | None) -> tup
 
 
 def version(transport: Transport) -> Version:
-    """Return Compose's version on a host.
+    """Return Compose's version on a host; it is asked once.
 
     Raises:
         ToolError: it is missing, or older than Onevm works with.
     """
+    return ask_version(transport).result()
+
+
+def ask_version(transport: Transport) -> Future[Version]:
+    """Begin to ask a host for Compose's version, which will be needed, while something else is done."""
+    with _guard:
+        if transport not in _versions:
+            found: Future[Version] = Future()
+            _versions[transport] = found
+            threading.Thread(target=_answer, args=(transport, found), daemon=True).start()
+        return _versions[transport]
+
+
+def _answer(transport: Transport, found: Future[Version]) -> None:
+    try:
+        found.set_result(_version(transport))
+    except BaseException as error:  # noqa: BLE001 - whoever needs the version gets it
+        found.set_exception(error)
+
+
+def _version(transport: Transport) -> Version:
     found = transport.run(["docker", "compose", "version", "--short"], timeout=CONFIG_SECONDS, check=False)
     check_version(Version.parse(found.stdout), transport.name)
     return Version.parse(found.stdout)

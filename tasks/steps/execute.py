@@ -59,6 +59,8 @@ class Executor:
         Raises:
             OnevmError: an image cannot be pulled; nothing was changed.
         """
+        if plan.of("recreate", "start"):
+            host_compose.ask_version(self.folder.transport)
         if not plan.of("pull"):
             return
         env = self.login()

@@ -13,6 +13,8 @@ from tasks.core.model import Configuration, Host
 LONGEST_END_SECONDS = 5.0
 # The verbs that always ask the hosts of the stacks they are named with.
 _ASKING = {"plan", "deploy", "rollback", "status", "history"}
+# doit's own commands that name tasks and run none.
+_NOT_RUNNING = {"list", "info", "help", "forget", "clean", "ignore", "reset-dep", "dumpdb", "strace", "tabcompletion"}
 _guard = threading.Lock()
 _hosts: dict[str, Future[Reached]] = {}
 _threads: list[threading.Thread] = []
@@ -75,8 +77,11 @@ def asked(words: Iterable[str], hosts: Mapping[str, str]) -> frozenset[str]:
         words: its words that may be names of tasks; none of them means what the default task means.
         hosts: by stack, its host.
     """
+    names = list(words)
     found: set[str] = set()
-    for word in words:
+    if names and names[0] in _NOT_RUNNING:
+        return frozenset()
+    for word in names:
         verb, _, name = word.partition(":")
         if verb not in _ASKING:
             continue

@@ -11,13 +11,16 @@ from tasks.core.model import Builder, Configuration, Registry, Stack
 from tasks.core.schema import SCHEMA
 from tasks.core.source import Source
 
+ONLY = "ONEVM_STACKS"
+
 
 def load(path: Path, environ: Mapping[str, str]) -> Configuration:
     """Read and check a configuration file.
 
     Args:
         path: the file, as the user named it; messages repeat it. Paths in it are relative to its folder.
-        environ: environment variables; HOME and XDG_STATE_HOME give the default root on this machine.
+        environ: environment variables; HOME and XDG_STATE_HOME give the default root on this machine, ONEVM_STACKS
+            names the only stacks that count.
 
     Raises:
         UsageError: the file is not there or may not be read.
@@ -27,11 +30,23 @@ def load(path: Path, environ: Mapping[str, str]) -> Configuration:
     base = Path(path).absolute().parent
     fields = Fields(source, document.parse(source))
     values = fields.table(fields.data, SCHEMA)
+    _narrow(fields, values, environ.get(ONLY, ""))
     _check(fields, values, base, environ)
     if fields.problems:
         problems = dict.fromkeys(sorted(fields.problems, key=lambda problem: (problem.line, problem.key)))
         raise ConfigurationError(tuple(problems))
     return _build(path, source, values, base, environ)
+
+
+def _narrow(fields: Fields, values: dict[str, Any], names: str) -> None:
+    """Forget the stacks that are not named, if any are: their checkouts need not be on this machine."""
+    stacks = values.get("stacks", {})
+    wanted = names.replace(",", " ").split()
+    for name in wanted:
+        if name not in stacks and not fields.has(("stacks", name)):
+            fields.report(("stacks",), f"${ONLY} names {name}, which is not there{hints.did_you_mean(name, stacks)}")
+    if wanted:
+        values["stacks"] = {name: stack for name, stack in stacks.items() if name in wanted}
 
 
 def missing_variables(configuration: Configuration, environ: Mapping[str, str]) -> tuple[Problem, ...]:

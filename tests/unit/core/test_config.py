@@ -284,3 +284,30 @@ def test_a_file_cut_off_anywhere_is_explained(start: int, tmp_path: Path) -> Non
 def test_the_shipped_file_has_no_mistake() -> None:
     shipped = Path(config.__file__).parents[2] / "services.toml"
     assert set(load(shipped, os.environ | ENVIRON).stacks) == {"shop"}
+
+
+TWO_STACKS = REGISTRY + '[stacks.notes]\npath = "notes"\n[stacks.trading]\npath = "../not/on/this/machine"\n'
+
+
+@pytest.mark.parametrize("names", ["notes", " notes ", "notes,notes"])
+def test_stacks_that_are_not_named_need_not_be_there(tmp_path: Path, names: str) -> None:
+    found = load_text(tmp_path, TWO_STACKS, ENVIRON | {"ONEVM_STACKS": names})
+    assert list(found.stacks) == ["notes"]
+
+
+@pytest.mark.parametrize("names", ["", " ", ","])
+def test_without_names_every_stack_counts(tmp_path: Path, names: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"stacks\.trading\.path: no such folder"):
+        load_text(tmp_path, TWO_STACKS, ENVIRON | {"ONEVM_STACKS": names})
+
+
+def test_a_named_stack_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
+    message = r'stacks: \$ONEVM_STACKS names note, which is not there; did you mean "notes"\?'
+    with pytest.raises(ConfigurationError, match=message):
+        load_text(tmp_path, TWO_STACKS, ENVIRON | {"ONEVM_STACKS": "notes note"})
+
+
+def test_a_named_stack_with_mistakes_has_only_those(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_text(tmp_path, REGISTRY + '[stacks.notes]\npath = "notse"\n', ENVIRON | {"ONEVM_STACKS": "notes"})
+    assert [problem.key for problem in caught.value.problems] == ["stacks.notes.path"]

@@ -1,12 +1,13 @@
 """Onevm: build, ship and swap the services of Docker Compose stacks on one VM.
 
-    build -> push -> deploy      rollback      plan   status   history   check
+    build -> push -> deploy      rollback      plan   status   history   check   ci
 
 `doit list` shows the tasks, `doit help <task>` one of them. The bare command `doit` plans and changes nothing.
 """
 
 from tasks.build import task_build
 from tasks.check import task_check
+from tasks.ci import task_ci
 from tasks.deploy import task_deploy
 from tasks.history import task_history
 from tasks.plan import task_plan

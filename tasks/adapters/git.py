@@ -109,6 +109,28 @@ class Checkout:
         return urlunsplit(parts._replace(netloc=user.partition(":")[0] + at + place)) if parts.scheme and at else url
 
     @cached_property
+    def default_branch(self) -> str:
+        """The default branch of the remote `origin`, as far as this clone knows; else the one that is checked out."""
+        found = self._reads("symbolic_ref", "--quiet", "refs/remotes/origin/HEAD").removeprefix("refs/remotes/origin/")
+        for name in ("main", "master"):
+            if not found and self._reads("rev_parse", "--verify", "--quiet", f"refs/remotes/origin/{name}"):
+                found = name
+        return found or self._reads("symbolic_ref", "--quiet", "HEAD").removeprefix("refs/heads/") or "main"
+
+    @cached_property
+    def outermost(self) -> "Checkout":
+        """The work tree that this one is a submodule of, at whatever depth; itself if it is none."""
+        around = self._reads("rev_parse", "--show-superproject-working-tree")
+        return Checkout(Path(around)).outermost if around else self
+
+    def _reads(self, command: str, *args: str) -> str:
+        """Return what git says, or an empty string if it says that there is none."""
+        try:
+            return self._git(command, *args).strip()
+        except OnevmError:
+            return ""
+
+    @cached_property
     def uncommitted(self) -> frozenset[Path]:
         """Absolute paths that differ from the commit, untracked files included, ignored ones not."""
         fields = iter(self._git("status", "--porcelain", "-z", "--untracked-files=all").split("\0"))

@@ -21,6 +21,7 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
     "status": (),
     "history": (),
     "check": (),
+    "ci": (),
 }
 _DEFAULT = ("plan",)
 _WITHOUT_STATUS = {"help", "dumpdb", "tabcompletion"}

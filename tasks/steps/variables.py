@@ -16,6 +16,7 @@ KNOWN = {
     "fail_fast": "fail_fast=1: a stack that fails keeps the others from being deployed",
     "lock_wait": "seconds to wait for another deploy of the same stack",
     "format": "format=json gives one JSON document",
+    "force": "`doit ci force=1` overwrites workflow files that were edited by hand",
     "detailed": "`doit plan detailed=1` exits with 10 when something would change",
 }
 
@@ -37,7 +38,7 @@ def check() -> None:
         raise UsageError(f"build={text('build')} is not known", next_step="build=on-host, or leave it away")
     if text("build") and text("sha"):
         raise UsageError("sha= builds nothing, so build=on-host cannot be meant with it", next_step="leave one away")
-    for name in ("dirty", "detailed", "fail_fast"):
+    for name in ("dirty", "detailed", "fail_fast", "force"):
         flag(name)
     seconds("lock_wait", 0)
 

@@ -12,6 +12,7 @@ from typing import Any
 from tasks.core.plan import summed
 from tasks.steps import outcome, planning, run, selection, variables
 from tasks.steps.bake import MOST_ROWS
+from tasks.steps.commits import Commits
 from tasks.steps.naming import Task, broken, tree
 from tasks.steps.once import once
 from tasks.steps.outcome import action
@@ -49,10 +50,22 @@ def _document(p: StackPlan) -> dict[str, Any]:
         "dirty": p.dirty,
         "current": p.current.id if p.current else None,
         "current_sha": p.current.sha if p.current else None,
-        "commits": None if p.commits is None else list(p.commits),
+        **_commits_document(p.commits),
+        "stale": [{"service": name, **asdict(cause)} for name, cause in sorted(p.stale.items())],
         "operations": [asdict(op) for op in p.plan.operations],
         "rollouts": {name: {"kind": how.kind, "reason": how.reason} for name, how in p.rollouts.items()},
         "notes": list(p.notes),
+    }
+
+
+def _commits_document(commits: Commits | None) -> dict[str, Any]:
+    known = commits if commits and not commits.unknown else None
+    return {
+        "commits": list(known.new) if known else None,
+        "commit_count": known.new_count if known else None,
+        "undone": list(known.undone) if known else None,
+        "undone_count": known.undone_count if known else None,
+        "commits_unknown": commits.unknown if commits else "",
     }
 
 
@@ -63,8 +76,8 @@ def _show(p: StackPlan) -> None:
     screen.say(f"{p.plan.stack}: {runs}; checked out is {p.sha[:7]}{dirty}")
     for note in p.notes:
         screen.warn(note)
-    for commit in p.commits or ():
-        screen.say(f"  commit {commit}")
+    for line in _since(p.commits) if p.commits else ():
+        screen.say(line)
     if p.plan:
         rows = [[op.verb, op.service, op.rollout, op.cause] for op in summed(p.plan.operations, MOST_ROWS)]
         screen.table("", ["operation", "service", "rollout", "cause"], rows)
@@ -72,6 +85,21 @@ def _show(p: StackPlan) -> None:
             screen.say(line)
     else:
         screen.say("  nothing to do")
+
+
+def _since(commits: Commits) -> Iterator[str]:
+    """Yield what happened since the commit that runs."""
+    if commits.unknown:
+        yield f"  commits since then unknown: {commits.unknown}"
+    for count, subjects, words in (
+        (commits.new_count, commits.new, "since then"),
+        (commits.undone_count, commits.undone, "would be undone"),
+    ):
+        if count:
+            yield f"  {count} commit{'s' if count > 1 else ''} {words}:"
+            yield from (f"    {subject}" for subject in subjects)
+            if count > len(subjects):
+                yield f"    and {count - len(subjects)} more"
 
 
 def _rollouts(p: StackPlan) -> list[str]:

@@ -1,13 +1,20 @@
 """A stack's checkout: its commit, what is uncommitted, and what happened between two commits."""
 
 import os
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tasks.adapters.git_top import refuse_dead_end
+from tasks.adapters.process import CommandFailed, run
 from tasks.core.errors import OnevmError
 
+FETCH_SECONDS = 30
+_SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_NOT_GIVEN = ("not our ref", "unadvertised object", "find remote ref")
 # A git hook leaves them to the programs it starts; they would name its repository, not ours.
 _OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX")
 
@@ -22,7 +29,7 @@ class Commit:
 
 
 class Checkout:
-    """A git work tree, read only.
+    """A git work tree, read only, but for commits that are fetched.
 
     Args:
         path: a folder in it; need not be its top.
@@ -30,6 +37,8 @@ class Checkout:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._refused: dict[str, str] = {}
+        self._unreachable = ""
 
     @cached_property
     def _repository(self) -> Any:
@@ -39,6 +48,7 @@ class Checkout:
         for name in _OF_A_HOOK:
             os.environ.pop(name, None)
         try:
+            refuse_dead_end(self.path)
             return Repo(self.path, search_parent_directories=True)
         except (InvalidGitRepositoryError, NoSuchPathError):
             msg = f"{self.path} is not in a git repository"
@@ -52,7 +62,7 @@ class Checkout:
         try:
             return str(getattr(self._repository.git, command)(*args, strip_newline_in_stdout=False))
         except GitCommandError as error:
-            text = str(error.stderr).strip()
+            text = _said(str(error.stderr))
             if "dubious ownership" in text:
                 msg = f"git refuses {self.path}: it belongs to another user"
                 raise OnevmError(
@@ -98,10 +108,7 @@ class Checkout:
         """The URL of the remote `origin` without user and password, or an empty string."""
         from urllib.parse import urlsplit, urlunsplit
 
-        try:
-            url = self._git("config", "--get", "remote.origin.url").strip()
-        except OnevmError:
-            return ""
+        url = self._setting("remote.origin.url")
         parts = urlsplit(url)
         user, at, place = parts.netloc.rpartition("@")
         if parts.scheme in {"http", "https"} and place:
@@ -133,7 +140,8 @@ class Checkout:
     @cached_property
     def uncommitted(self) -> frozenset[Path]:
         """Absolute paths that differ from the commit, untracked files included, ignored ones not."""
-        fields = iter(self._git("status", "--porcelain", "-z", "--untracked-files=all").split("\0"))
+        text = self._git("status", "--porcelain", "-z", "--untracked-files=all", "--ignore-submodules=none")
+        fields = iter(text.split("\0"))
         paths: set[Path] = set()
         for field in fields:
             if len(field) > 3:  # noqa: PLR2004 - two letters of state, a space, a path
@@ -144,6 +152,8 @@ class Checkout:
 
     def has(self, sha: str) -> bool:
         """Whether the commit is in this clone."""
+        if sha.startswith("-"):
+            return False
         try:
             self._git("cat_file", "-e", f"{sha}^{{commit}}")
         except OnevmError:
@@ -152,8 +162,21 @@ class Checkout:
 
     def changed_between(self, base: str, head: str) -> tuple[Path, ...]:
         """Return the absolute paths that differ between two commits (two-dot, renames as both names)."""
-        text = self._git("diff", "--name-only", "--no-renames", "-z", base, head, "--")
+        options = ("--name-only", "--no-renames", "--no-relative", "--ignore-submodules=none", "-z")
+        text = self._git("diff", *options, base, head, "--")
         return tuple(self.top / name for name in text.split("\0") if name)
+
+    def ignored(self, paths: Iterable[str]) -> tuple[Path, ...]:
+        """Return what git ignores in and below some absolute paths; a folder that is ignored whole stands for all."""
+        options = ("--others", "--ignored", "--exclude-standard", "--directory", "-z")
+        text = self._git("ls_files", *options, "--", *paths)
+        return tuple(self.top / name for name in text.split("\0") if name)
+
+    def gitlink(self, revision: str, folder: Path) -> str:
+        """Return the commit at which a revision has a submodule; empty if it has none in that folder."""
+        name = folder.relative_to(self.top).as_posix()
+        kind, _, sha = self._git("ls_tree", "-z", revision, "--", name).partition("\t")[0].partition(" commit ")
+        return sha if kind == "160000" else ""
 
     def commits_between(self, base: str, head: str, limit: int = 20) -> tuple[Commit, ...]:
         """Return up to `limit` commits that `head` has and `base` has not, newest first."""
@@ -162,6 +185,75 @@ class Checkout:
             Commit(sha=sha, date=date, subject=subject)
             for sha, date, subject in (line.split("\0", 2) for line in text.split("\n") if line)
         )
+
+    def apart(self, base: str, head: str) -> tuple[int, int] | None:
+        """Count the commits that only `base` has, and those that only `head` has.
+
+        Returns:
+            Both counts; None if history that this shallow clone lacks would be needed to tell.
+        """
+        between = f"{base}...{head}"
+        counts = self._git("rev_list", "--left-right", "--count", between, "--").split()
+        if ends := self._history_ends:
+            # Behind a commit that is cut off there may be more, or the place where the two meet.
+            listed = self._git("rev_list", between, "--").split()
+            if not ends.isdisjoint(listed):
+                return None
+        return int(counts[0]), int(counts[1])
+
+    @property
+    def _history_ends(self) -> frozenset[str]:
+        """The commits of a shallow clone that are without their parents."""
+        file = self.top / self._git("rev_parse", "--git-path", "shallow").rstrip("\n")
+        try:
+            return frozenset(file.read_text().split())
+        except OSError:
+            return frozenset()
+
+    @property
+    def is_shallow(self) -> bool:
+        """Whether the clone lacks history."""
+        return bool(self._history_ends)
+
+    def fetch(self, sha: str) -> str:
+        """Fetch a commit that is not in this clone, and nothing else: no tag, no branch, no submodule.
+
+        A shallow clone gets the commit alone. Another one gets its missing history too, or it would become shallow.
+
+        Returns:
+            Why it is not to be had, empty if it is here now.
+        """
+        if not _SHA.fullmatch(sha):
+            return "that is not a full commit"
+        if sha not in self._refused:
+            self._refused[sha] = self._unreachable or self._fetched(sha)
+        return self._refused[sha]
+
+    def _fetched(self, sha: str) -> str:
+        remotes = self._git("remote").split()
+        if not remotes:
+            return "it has no remote to fetch it from"
+        remote = "origin" if "origin" in remotes else remotes[0]
+        options = ["--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance"]
+        options += ["--depth=1"] if self.is_shallow else []
+        # Nothing may ask a question here: nobody would see it.
+        env = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+        if "GIT_SSH_COMMAND" not in os.environ and "GIT_SSH" not in os.environ and not self._setting("core.sshCommand"):
+            env["GIT_SSH_COMMAND"] = "ssh -o BatchMode=yes"
+        try:
+            run(["git", "fetch", *options, remote, sha], timeout=FETCH_SECONDS, env=env, cwd=self.top)
+        except CommandFailed as failed:
+            why = f"{remote} does not give it: {_first_line(failed.stderr) or failed.what}"
+            if not any(words in failed.stderr for words in _NOT_GIVEN):
+                self._unreachable = why
+            return why
+        return "" if self.has(sha) else f"{remote} does not give it"
+
+    def _setting(self, name: str) -> str:
+        try:
+            return self._git("config", "--get", name).strip()
+        except OnevmError:
+            return ""
 
     def export(self, sha: str, folder: Path) -> None:
         """Write the files of a commit below an existing folder, as a checkout would have them.
@@ -180,3 +272,14 @@ class Checkout:
         ):
             self._git("read_tree", sha)
             self._git("checkout_index", "--all", f"--prefix={folder.absolute()}/")
+
+
+def _said(text: str) -> str:
+    """Return git's words as GitPython gives them, without its frame."""
+    return text.strip().removeprefix("stderr: '").removesuffix("'").strip()
+
+
+def _first_line(stderr: str) -> str:
+    """Return the first of git's lines, which says most, without a login that may stand in a URL."""
+    line = next(iter(stderr.strip().splitlines()), "").removeprefix("fatal: ").removeprefix("error: ")
+    return re.sub(r"://[^/@\s]*@", "://", line)

@@ -25,6 +25,7 @@ class ReleasedService:
         revision: the commit at which these bytes were built, empty for an external one.
         external: whether the image is not built here.
         source: the reference in the Compose file that an external image was resolved from.
+        inputs: the commits of other repositories that its inputs are in, by path relative to the checkout's top.
     """
 
     image: str
@@ -32,6 +33,7 @@ class ReleasedService:
     revision: str = ""
     external: bool = False
     source: str = ""
+    inputs: dict[str, str] = field(default_factory=dict)
 
     @property
     def has_digest(self) -> bool:
@@ -98,6 +100,16 @@ class Release:
             other.files,
         )
 
+    def bases(self, service: str) -> tuple[str, ...]:
+        """Return the commits that had a built service's inputs as they are in its image, the surest first.
+
+        One that ends in `-dirty` had them but for changes that were not committed.
+        """
+        whole = self.kind == "deploy" and not self.dirty and (not self.scope or service in self.scope)
+        known = self.services.get(service)
+        found = [self.sha if whole else "", known.revision if known else ""]
+        return tuple(sha for sha in found if sha)
+
     def to_json(self) -> str:
         """Return the release as its JSON document."""
         # The order of the Compose files counts, so keys are not sorted.
@@ -121,7 +133,7 @@ def from_json(text: str, where: str) -> Release:
             msg = f"{where} has schema {schema}; this Onevm reads schema {SCHEMA}"
             raise OnevmError(msg, next_step="use the Onevm that wrote it, or a newer one")
         fields = {key: value for key, value in raw.items() if key in Release.__dataclass_fields__}
-        fields["services"] = {name: ReleasedService(**spec) for name, spec in raw["services"].items()}
+        fields["services"] = {name: _service(spec) for name, spec in raw["services"].items()}
         fields["outage"] = {name: Outage(**spec) for name, spec in (raw.get("outage") or {}).items()}
         fields["scope"] = tuple(raw.get("scope") or ())
         return Release(**fields)
@@ -130,3 +142,7 @@ def from_json(text: str, where: str) -> Release:
         raise OnevmError(
             msg, next_step="it was edited or half-written; deploy again, it is not needed for that"
         ) from None
+
+
+def _service(spec: Mapping[str, Any]) -> ReleasedService:
+    return ReleasedService(**{key: value for key, value in spec.items() if key in ReleasedService.__dataclass_fields__})

@@ -1,7 +1,7 @@
 """The content keys of services, and what is uncommitted in them."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from tasks.core.build import BuildDefinition
 from tasks.core.contents import ContentHashes
 from tasks.core.inputs import Inputs, changed_since, places, read_inputs, signature
 from tasks.core.model import Stack
+from tasks.steps.repositories import Repositories, roots
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,7 +25,8 @@ class Keyed:
         read: what was read from disk; None if the key was remembered.
         manifest: what the key is made of; None likewise.
         key: the content key.
-        uncommitted: its inputs that differ from the commit, relative to the checkout's top.
+        uncommitted: its inputs that differ from the commit, relative to the checkout's top. Inputs in another
+            repository differ from that one's commit; a submodule also by standing at another commit.
     """
 
     definition: BuildDefinition
@@ -69,6 +71,7 @@ class Sources:
     ) -> None:
         self.stack = stack
         self.checkout = Checkout(stack.path)
+        self.repositories = Repositories(self.checkout)
         self.hashes = hashes
         self._definitions = definitions
         self._memory = memory
@@ -109,7 +112,7 @@ class Sources:
         """Return a service with its remembered key; None if it is not known, or something in it is uncommitted."""
         definition = self._definitions[service]
         bases = [self.glanced(base) for base in definition.bases]
-        if self._memory is None or any(_is_below(str(path), definition) for path in self.checkout.uncommitted):
+        if self._memory is None or self._may_differ(definition):
             return None
         # Before anything is read: what changes from here on leaves another signature.
         seen = signature(definition)
@@ -125,11 +128,33 @@ class Sources:
         uncommitted = tuple(sorted({path for base in bases for path in base.uncommitted}))
         return Keyed(definition=definition, read=None, manifest=None, key=key, uncommitted=uncommitted)
 
+    def _may_differ(self, definition: BuildDefinition) -> bool:
+        differing = self.repositories.uncommitted(definition)
+        if any(_is_below(str(path), definition) for path in differing):
+            return True
+        return bool(self.repositories.moved(definition))
+
+    def with_bases(self, keyed: Keyed) -> Iterator[Keyed]:
+        """Yield a service, and those that it starts from."""
+        yield keyed
+        for base in keyed.definition.bases:
+            yield from self.with_bases(self.keyed(base))
+
+    def commits(self, keyed: Keyed) -> dict[str, str]:
+        """Return the commits of the repositories besides the stack's own that a service's inputs are in, by name."""
+        return self.repositories.commits(self._definitions[name] for name in self._read_by(keyed.definition.service))
+
+    def _read_by(self, service: str) -> Iterator[str]:
+        yield service
+        for base in self._definitions[service].bases:
+            yield from self._read_by(base)
+
     def _of_bases(self, definition: BuildDefinition) -> Iterable[str]:
         return (path for base in definition.bases for path in self.keyed(base).uncommitted)
 
     def _uncommitted(self, inputs: Inputs) -> Iterable[str]:
-        differing = self.checkout.uncommitted
+        yield from (os.path.relpath(top, self.checkout.top) for top in self.repositories.moved(inputs.definition))
+        differing = self.repositories.uncommitted(inputs.definition)
         if not differing:
             return
         there = {entry.location for source in inputs.sources for entry in source.entries}
@@ -167,8 +192,4 @@ class Sources:
 
 def _is_below(path: str, definition: BuildDefinition) -> bool:
     """Whether a path may be an input: it is in, or is, a place that the build reads, whatever is ignored there."""
-    places_ = [definition.context, *(value for _, value in definition.contexts), *map(str, definition.inputs)]
-    if definition.dockerfile:
-        # buildx also takes `dockerfile` where there is no `Dockerfile`.
-        places_ += [str(definition.dockerfile), str(definition.dockerfile.parent / "dockerfile")]
-    return any(path == place or path.startswith(place.rstrip("/") + "/") for place in places_ if place[:1] == "/")
+    return any(path == root or path.startswith(root.rstrip("/") + "/") for root in roots(definition))

@@ -11,7 +11,9 @@ from tasks.core.plan import Operation, Plan, ordered
 from tasks.core.release import Release
 from tasks.core.rollout import Rollout
 from tasks.steps import on_host, ready, recorded, run, target, variables, why
+from tasks.steps.commits import Commits, between
 from tasks.steps.images import PARALLEL_LOOKUPS, Image, look_up
+from tasks.steps.why import Cause
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,7 +25,8 @@ class StackPlan:
         sha: the commit that is checked out.
         dirty: whether uncommitted changes would go in.
         current: the release that runs.
-        commits: commits since then, newest first, as `sha7 subject`; None if that cannot be told.
+        commits: how the commit of that release and the one of this plan lie to each other; None if nothing runs.
+        stale: why images are not the ones that run, by service.
         notes: what deserves a look.
         cut_off: whether a run was cut off on the host, which the next deploy settles.
         rollouts: how each service is replaced, and why.
@@ -33,7 +36,8 @@ class StackPlan:
     sha: str
     dirty: bool
     current: Release | None
-    commits: tuple[str, ...] | None
+    commits: Commits | None
+    stale: Mapping[str, Cause] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     cut_off: bool = False
     rollouts: Mapping[str, Rollout] = field(default_factory=dict)
@@ -59,7 +63,7 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
             sha=candidate.sha,
             dirty=False,
             current=current.release,
-            commits=None,
+            commits=_commits(r, stack, current.release, candidate.sha),
             notes=tuple(notes),
             cut_off=bool(current.switching),
             rollouts=_rollouts(aim, only),
@@ -75,11 +79,13 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
     candidate = target.narrowed(candidate, current.release, only)
     sources = r.sources(stack)
     released = current.release.services if current.release else {}
-    reasons = {
-        name: why.stale(sources, sources.keyed(name), released.get(name))
+    bases = current.release.bases if current.release else lambda _: ()
+    causes = {
+        name: why.stale(sources, image.keyed, released.get(name), bases(name))
         for name, image in by_service.items()
         if image.state != "fresh" or (name in released and released[name].content_key != image.keyed.key)
     }
+    reasons = {name: cause.text for name, cause in causes.items()}
     stale = {name: reason for name, reason in reasons.items() if by_service[name].state != "fresh"}
     active = r.project.compose[stack.name].active()
     unbuilt = {name: reason for name, reason in stale.items() if name in active}
@@ -93,7 +99,8 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
         sha=candidate.sha,
         dirty=candidate.dirty,
         current=current.release,
-        commits=_commits(r, stack, current.release),
+        commits=_commits(r, stack, current.release, candidate.sha),
+        stale=causes,
         notes=tuple(notes),
         cut_off=bool(current.switching),
         rollouts=_rollouts(aim, only),
@@ -146,8 +153,5 @@ def _of_image(r: run.Run, image: Image, reason: str | None) -> list[Operation]:
     return []
 
 
-def _commits(r: run.Run, stack: Stack, current: Release | None) -> tuple[str, ...] | None:
-    checkout = r.sources(stack).checkout
-    if current is None or not checkout.has(current.sha):
-        return None
-    return tuple(f"{c.sha[:7]} {c.subject}" for c in checkout.commits_between(current.sha, "HEAD"))
+def _commits(r: run.Run, stack: Stack, current: Release | None, sha: str) -> Commits | None:
+    return between(r.sources(stack).checkout, current.sha, sha) if current else None

@@ -81,4 +81,5 @@ def _built(r: Run, image: Image, previous: Release | None, revisions: bool) -> R
         revision = ""
     else:
         revision = r.registry.labels(image.path, image.digest).get(REVISION_LABEL, "")
-    return ReleasedService(image=pinned, content_key=image.keyed.key, revision=revision)
+    inputs = r.sources(r.project.stacks[image.keyed.definition.stack]).commits(image.keyed)
+    return ReleasedService(image=pinned, content_key=image.keyed.key, revision=revision, inputs=inputs)

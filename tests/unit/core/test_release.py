@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import MISSING, fields, replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -104,6 +105,29 @@ def test_what_is_no_release_is_an_explained_error(name: str) -> None:
     with pytest.raises(OnevmError, match=r"^/root/release\.json is not a release: ") as caught:
         from_json(NOT_RELEASES[name], "/root/release.json")
     assert caught.value.next_step
+
+
+def test_a_field_of_a_newer_onevm_is_passed_over() -> None:
+    document = json.loads(RELEASE.to_json())
+    document["novel"] = 1
+    document["services"]["web"]["novel"] = 1
+    assert from_json(json.dumps(document), "release.json") == RELEASE
+
+
+BASES: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+    ({}, (RELEASE.sha, "1a2b3c4")),
+    ({"scope": ("web",)}, (RELEASE.sha, "1a2b3c4")),
+    ({"scope": ("api",)}, ("1a2b3c4",)),
+    ({"dirty": True}, ("1a2b3c4",)),
+    ({"kind": "rollback"}, ("1a2b3c4",)),
+]
+
+
+@pytest.mark.parametrize(("change", "bases"), BASES)
+def test_the_commit_of_a_release_is_that_of_a_services_inputs_where_it_was_deployed_whole(
+    change: dict[str, Any], bases: tuple[str, ...]
+) -> None:
+    assert replace(RELEASE, **change).bases("web") == bases
 
 
 def test_a_newer_schema_is_refused() -> None:

@@ -18,9 +18,12 @@ def key_tag(content_key: str) -> str:
     return f"key-{content_key}"
 
 
-def building_tag(content_key: str) -> str:
-    """Return the tag a bake pushes to, before its inputs were seen not to have changed meanwhile."""
-    return f"building-{content_key[:12]}"
+def building_tag(content_key: str, run: str) -> str:
+    """Return the tag a bake pushes to, before its inputs were seen not to have changed meanwhile.
+
+    No two runs share one: neither takes the other's bytes, or what a killed one left, for its own.
+    """
+    return f"building-{content_key[:12]}-{run}"
 
 
 def commit_tag(sha: str, *, dirty_key: str = "") -> str:

@@ -200,7 +200,7 @@ def _target(r: run.Run, image: Image, links: Mapping[str, str]) -> bakefile.Targ
     return bakefile.Target(
         definition=image.keyed.definition,
         content_key=image.keyed.key,
-        reference=f"{image.repository}:{building_tag(image.keyed.key)}",
+        reference=f"{image.repository}:{building_tag(image.keyed.key, r.id)}",
         repository=image.repository,
         push=image.pushed,
         args=volatile_filled(

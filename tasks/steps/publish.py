@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from tasks.core.errors import OnevmError
-from tasks.core.images import commit_tag
+from tasks.core.images import commit_tag, key_tag
 from tasks.steps import bake, run
 from tasks.steps.images import Image
 from tasks.steps.once import once
 
 PARALLEL_TAGS = 16
+ROUNDS = 5
 
 
 @once
@@ -34,6 +35,27 @@ def tags_of(image: Image) -> tuple[str, ...]:
 
 
 def _tag(image: Image, tags: Sequence[str]) -> None:
+    """Name an image, and stay with it until the names stand on the bytes that its content key stands for.
+
+    A registry cannot set a tag only where there is none. So of two runs that build the same content, one may give the
+    key to its bytes after the other has seen its own there. Each looks once more when all its names are written:
+    whichever comes last, both end with what the key says.
+    """
+    for _ in range(ROUNDS):
+        _name(image, tags)
+        if image.state != "built":
+            return
+        stands = run.run().registry.head(image.path, key_tag(image.keyed.key))
+        if stands in (image.digest, None):
+            return
+        image.digest = str(stands)
+    raise OnevmError(
+        f"{image.name}: its content key was given to other bytes {ROUNDS} times while it was named",
+        next_step="other runs build the same content: run the same command again when they are through",
+    )
+
+
+def _name(image: Image, tags: Sequence[str]) -> None:
     registry = run.run().registry
     missing = [tag for tag in tags if registry.head(image.path, tag) != image.digest]
     if missing:

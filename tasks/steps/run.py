@@ -1,6 +1,7 @@
 """What one run shares: the engine, the registry's client, the login, the hosts. Made when first needed."""
 
 import os
+import secrets
 import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
@@ -36,6 +37,7 @@ class Run:
 
     def __init__(self, of: Project) -> None:
         self.project = of
+        self.id = secrets.token_hex(4)
         self.screen = output.screen()
         self._closing = ExitStack()
         self._guard = threading.RLock()

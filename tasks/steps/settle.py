@@ -36,7 +36,7 @@ def settle(r: run.Run, image: Image, target: str, *, engine: Engine, baked: Bake
         baked: what the bake left.
         blamed: the targets that it failed for.
     """
-    building = building_tag(image.keyed.key)
+    building = building_tag(image.keyed.key, r.id)
     digest = baked.digests.get(target, "")
     if not baked.ok:
         # BuildKit may have named nobody: who has its image has not failed.
@@ -73,9 +73,11 @@ def _finished_all_the_same(r: run.Run, engine: Engine, image: Image, building: s
 def publish_key(r: run.Run, image: Image, digest: str) -> str:
     """Give pushed bytes their key's tag, unless another run was first: then its bytes are the ones that count."""
     tag = key_tag(image.keyed.key)
+    # Got before the question, so that as little as may be lies between its answer and what follows from it.
+    manifest = r.registry.get_manifest(image.path, digest)
     if first := r.registry.head(image.path, tag):
         return first
-    r.registry.put_manifest(image.path, tag, r.registry.get_manifest(image.path, digest))
+    r.registry.put_manifest(image.path, tag, manifest)
     return r.registry.head(image.path, tag) or digest
 
 

@@ -163,15 +163,25 @@ class Handler(BaseHTTPRequestHandler):
 
     def handle_any(self) -> None:
         front = self.server.front
-        length = int(self.headers.get("Content-Length") or 0)
-        self.body = self.rfile.read(length)
+        self.body = self.read_body()
         seen = Seen(self.command, self.path, self.headers.get("Authorization"), self.headers.get("Accept") or "")
         with front.guard:
             front.seen.append(seen)
             behaviour = front.script.pop(0) if front.script else front.always
         (behaviour or forward)(self)
 
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_any  # noqa: N815
+    do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = handle_any  # noqa: N815
+
+    def read_body(self) -> bytes:
+        """Read the request's body; engines push blobs in chunks."""
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        parts = []
+        while size := int(self.rfile.readline().partition(b";")[0], 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
 
     def answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)
@@ -195,7 +205,8 @@ def forward(handler: Handler) -> None:
 
 def ask_backend(handler: Handler) -> tuple[int, dict[str, str], bytes]:
     connection = http.client.HTTPConnection(handler.server.front.backend, timeout=10)
-    given = {name: value for name, value in handler.headers.items() if name.lower() != "connection"}
+    dropped = ("connection", "transfer-encoding", "content-length")
+    given = {name: value for name, value in handler.headers.items() if name.lower() not in dropped}
     connection.request(handler.command, handler.path, handler.body or None, given)
     response = connection.getresponse()
     body = response.read()
@@ -247,6 +258,17 @@ def says(status: int, body: str = "", kind: str = "application/json", **headers:
     """Answer with this."""
     more = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda handler: handler.answer(status, {"Content-Type": kind} | more, body.encode())
+
+
+def of(client: str, method: str, part: str, behaviour: Behaviour, otherwise: Behaviour = forward) -> Behaviour:
+    """Behave in one way to some client's requests of a method (`*`: any) whose path has a part, and else in another."""
+
+    def choose(handler: Handler) -> None:
+        meant = method in ("*", handler.command) and part in handler.path
+        mine = handler.headers.get("User-Agent", "").startswith(client)
+        (behaviour if meant and mine else otherwise)(handler)
+
+    return choose
 
 
 def error(status: int, code: str, **headers: str) -> Behaviour:

@@ -216,12 +216,18 @@ class Shop:
         self.configure()
         return self
 
-    def cloned(self, folder: Path) -> "Shop":
-        """Return the same stack in a fresh clone elsewhere."""
+    def cloned(self, folder: Path, *how: str, registry: str = "") -> "Shop":
+        """Return the same stack in a fresh clone elsewhere; `how` are options of `git clone`."""
         other = Shop(
-            folder, services=self.services, registry=self.registry, name=self.name, root=self.root, team=self.team
+            folder,
+            services=self.services,
+            registry=registry or self.registry,
+            name=self.name,
+            root=self.root,
+            team=self.team,
+            env=dict(self.env),
         )
-        subprocess.run(["git", "clone", "-q", str(self.repo), str(other.repo)], check=True)
+        subprocess.run(["git", "clone", "-q", *how, f"file://{self.repo}", str(other.repo)], check=True)
         other.configure()
         return other
 

@@ -21,9 +21,9 @@ def test_tags_name_the_key_and_the_commit() -> None:
 
 
 def test_a_tag_that_is_no_promise_yet_is_another_one() -> None:
-    assert building_tag(KEY) == "building-0123456789ab"
+    assert building_tag(KEY, "00ff") == "building-0123456789ab-00ff"
 
 
 def test_every_tag_is_one_to_docker() -> None:
-    for tag in (key_tag(KEY), commit_tag(SHA), commit_tag(SHA, dirty_key=KEY), building_tag(KEY)):
+    for tag in (key_tag(KEY), commit_tag(SHA), commit_tag(SHA, dirty_key=KEY), building_tag(KEY, "00ff")):
         assert Reference.parse(f"example.com/x:{tag}").tag == tag

@@ -172,6 +172,19 @@ class Checkout:
         text = self._git("ls_files", *options, "--", *paths)
         return tuple(self.top / name for name in text.split("\0") if name)
 
+    @cached_property
+    def missing_submodules(self) -> frozenset[Path]:
+        """The submodules of the checkout that were not checked out themselves: empty folders, as git leaves them."""
+        modules = self.top / ".gitmodules"
+        if not modules.exists():
+            return frozenset()
+        try:
+            text = self._git("config", "--file", str(modules), "-z", "--get-regexp", r"^submodule\..*\.path$")
+        except OnevmError:
+            return frozenset()
+        folders = [self.top / entry.partition("\n")[2] for entry in text.split("\0") if entry]
+        return frozenset(f for f in folders if not (f / ".git").exists() and self.gitlink("HEAD", f))
+
     def gitlink(self, revision: str, folder: Path) -> str:
         """Return the commit at which a revision has a submodule; empty if it has none in that folder."""
         name = folder.relative_to(self.top).as_posix()

@@ -11,6 +11,7 @@ from tasks.adapters.keymemory import KeyMemory
 from tasks.core import keys
 from tasks.core.build import BuildDefinition
 from tasks.core.contents import ContentHashes
+from tasks.core.errors import OnevmError
 from tasks.core.inputs import Inputs, changed_since, places, read_inputs, signature
 from tasks.core.model import Stack
 from tasks.steps.repositories import Repositories, roots
@@ -87,6 +88,7 @@ class Sources:
         """Return a service with its key; those that it starts from are keyed first."""
         if service not in self._keyed:
             definition = self._definitions[service]
+            self._refuse_missing(definition)
             bases = {base: self.keyed(base).key for base in definition.bases}
             inputs = read_inputs(definition, self.hashes)
             manifest = keys.manifest(definition, files=inputs, base_keys=bases)
@@ -111,6 +113,7 @@ class Sources:
     def _remembered(self, service: str) -> Keyed | None:
         """Return a service with its remembered key; None if it is not known, or something in it is uncommitted."""
         definition = self._definitions[service]
+        self._refuse_missing(definition)
         bases = [self.glanced(base) for base in definition.bases]
         if self._memory is None or self._may_differ(definition):
             return None
@@ -127,6 +130,17 @@ class Sources:
             return keyed
         uncommitted = tuple(sorted({path for base in bases for path in base.uncommitted}))
         return Keyed(definition=definition, read=None, manifest=None, key=key, uncommitted=uncommitted)
+
+    def _refuse_missing(self, definition: BuildDefinition) -> None:
+        """Refuse to build from the empty folder of a submodule: the image would be named by a commit that has more."""
+        for folder in self.repositories.missing(definition):
+            if self.was_read(definition, folder) or any(folder in Path(root).parents for root in roots(definition)):
+                name = os.path.relpath(folder, self.checkout.top)
+                raise OnevmError(
+                    f"{definition.name} is built from submodule {name}, which is not checked out",
+                    next_step=f"git -C {self.checkout.top} submodule update --init {name}; if the build does not need "
+                    "it, leave it out in .dockerignore",
+                )
 
     def _may_differ(self, definition: BuildDefinition) -> bool:
         differing = self.repositories.uncommitted(definition)

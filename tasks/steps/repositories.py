@@ -47,6 +47,15 @@ class Repositories:
         """Return a repository's name in releases and messages: its top, relative to the own one's."""
         return os.path.relpath(other.top, self.own.top)
 
+    def missing(self, definition: BuildDefinition) -> tuple[Path, ...]:
+        """Return the submodules around or in the places that a build reads, which are not checked out."""
+        places = [Path(root) for root in roots(definition)]
+        return tuple(
+            folder
+            for folder in sorted(self.own.missing_submodules)
+            if any(folder.is_relative_to(place) or place.is_relative_to(folder) for place in places)
+        )
+
     def submodule_at(self, revision: str, other: Checkout) -> str:
         """Return the commit at which a revision of the own checkout has another repository; empty if it has not."""
         return self.own.gitlink(revision, other.top) if other.top.is_relative_to(self.own.top) else ""

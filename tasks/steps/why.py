@@ -10,6 +10,7 @@ from tasks.core.release import ReleasedService
 from tasks.steps.inputs import Keyed, Sources
 
 MOST_FILES = 3
+_GIT = "/.git/"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,12 +116,14 @@ class _Comparison:
         """Return what is left as a cause: what git does not track, or what is not in a file of the inputs."""
         checkout = self.sources.checkout
         inside = [root for one in self.read for root in self.sources.repositories.own_roots(one.definition)]
-        ignored = [os.path.relpath(path, self.top) for path in checkout.ignored(inside) if self._holds(str(path))]
+        unseen = {str(path) for path in checkout.ignored(inside) if self._holds(str(path))}
+        unseen |= {path[: f"{path}/".index(_GIT) + len(_GIT) - 1] for path in self.there if _GIT in f"{path}/"}
+        untracked = sorted(os.path.relpath(path, self.top) for path in unseen)
         compose = {self.sources.stack.path / name for name in self.sources.stack.compose}
         edited = compose & {*checkout.changed_between(self.base, "HEAD"), *checkout.uncommitted}
         files = f" ({', '.join(sorted(os.path.relpath(path, self.top) for path in edited))})" if edited else ""
         definition = f"its build definition changed{files}"
-        return f"{definition}, or what git ignores did: {_few(tuple(sorted(ignored)))}" if ignored else definition
+        return f"{definition}, or what git does not track did: {_few(untracked)}" if untracked else definition
 
     def _holds(self, path: str) -> bool:
         return path in self.there or any(entry.startswith(f"{path}/") for entry in self.there)

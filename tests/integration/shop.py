@@ -216,8 +216,8 @@ class Shop:
         self.configure()
         return self
 
-    def cloned(self, folder: Path, *how: str, registry: str = "") -> "Shop":
-        """Return the same stack in a fresh clone elsewhere; `how` are options of `git clone`."""
+    def cloned(self, folder: Path, *how: str, registry: str = "", hub: Path | None = None) -> "Shop":
+        """Return the same stack in a fresh clone elsewhere; `how` are git's options, `hub` another repository of it."""
         other = Shop(
             folder,
             services=self.services,
@@ -227,7 +227,7 @@ class Shop:
             team=self.team,
             env=dict(self.env),
         )
-        subprocess.run(["git", "clone", "-q", *how, f"file://{self.repo}", str(other.repo)], check=True)
+        subprocess.run(["git", "clone", "-q", *how, f"file://{hub or self.repo}", str(other.repo)], check=True)
         other.configure()
         return other
 

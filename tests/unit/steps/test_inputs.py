@@ -13,6 +13,7 @@ from tasks.adapters.keymemory import KeyMemory
 from tasks.core.build import BuildDefinition
 from tasks.core.contents import ReadEveryTime
 from tasks.core.context import Entry, is_fresh
+from tasks.core.errors import OnevmError
 from tasks.core.model import Stack
 from tasks.steps.inputs import Keyed, Sources
 
@@ -190,3 +191,28 @@ def test_a_remembered_key_is_never_good_for_a_build(shop: Path) -> None:
     stack = Stack(name="shop", path=shop, compose=("compose.yaml",), host="local")
     with pytest.raises(ValueError, match=r"shop\.web"):
         Sources(stack, definitions(shop), ReadEveryTime()).changed_meanwhile(glanced["web"])
+
+
+def test_a_submodule_that_is_not_checked_out_is_refused_where_it_is_read(shop: Path) -> None:
+    inner = shop.parent / "inner"
+    inner.mkdir()
+    (inner / "lib").mkdir()
+    (inner / "lib" / "code.py").write_text("1")
+    git(inner, "init", "-q")
+    commit(inner)
+    git(shop, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(inner), "web/inner")
+    commit(shop)
+    clone = shop.parent / "clone"
+    git(shop, "clone", "-q", str(shop), str(clone))
+    stack = Stack(name="shop", path=clone, compose=("compose.yaml",), host="local")
+    found = definitions(clone)
+    found["base"] = replace(found["base"], inputs=(clone / "web/inner/lib",))
+    for service in ("web", "base", "app"):
+        for look in ("keyed", "glanced"):
+            with pytest.raises(OnevmError, match="built from submodule web/inner, which is not checked out") as caught:
+                getattr(Sources(stack, found, ReadEveryTime(), KeyMemory(shop.parent / "k")), look)(service)
+            assert f"git -C {clone} submodule update --init web/inner" in caught.value.next_step
+    (clone / "web/.dockerignore").write_text("inner\n")
+    assert Sources(stack, found, ReadEveryTime()).keyed("web").key
+    git(clone, "-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init")
+    assert Sources(stack, found, ReadEveryTime()).keyed("app").key

@@ -233,8 +233,14 @@ def test_a_file_that_git_ignores_may_be_the_cause(shop: Path) -> None:
     (shop / "web" / "cache").mkdir()
     (shop / "web" / "cache" / "y").touch()
     assert reason(shop, released(sha)) == (
-        "its build definition changed, or what git ignores did: web/cache, web/x.log"
+        "its build definition changed, or what git does not track did: web/cache, web/x.log"
     )
+
+
+def test_the_repository_itself_may_be_the_cause(shop: Path) -> None:
+    sha = start(shop)
+    found = of_shared(with_input(shop, shop), released(sha))
+    assert found.text == "its build definition changed, or what git does not track did: .git"
 
 
 def test_an_edited_compose_file_is_named_with_the_definition(shop: Path) -> None:

@@ -1,12 +1,14 @@
 """A checkout is read from real repositories, however odd."""
 
 import os
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tasks.adapters.git import Checkout
+from tasks.adapters.git_top import top_of
 from tasks.core.errors import OnevmError
 
 DATE = "2026-01-02T03:04:05+02:00"
@@ -215,6 +217,9 @@ SETTINGS = [
     "format.pretty=oneline",
     "log.date=relative",
     "log.showSignature=true",
+    "diff.ignoreSubmodules=all",
+    "diff.relative=true",
+    "diff.renames=copies",
     "status.branch=true",
     "status.relativePaths=true",
     "status.renames=copies",
@@ -266,7 +271,99 @@ def test_a_shallow_clone_knows_its_head_and_not_what_was_before(repository: Path
         clone.changed_between(first, second)
 
 
-@pytest.mark.parametrize("sha", ["0" * 40, "nonsense", "", "HEAD~5", "--help"])
+def test_a_fetched_commit_comes_alone_and_leaves_no_trace(repository: Path, tmp_path: Path) -> None:
+    first = commit(repository, a="1")
+    for number in "2345":
+        commit(repository, a=number)
+    git(repository, "tag", "v1", first)
+    git(repository, "clone", "-q", "--depth=2", f"file://{repository}", str(tmp_path / "clone"), cwd=tmp_path)
+    path = tmp_path / "clone"
+    before = git(path, "for-each-ref"), git(path, "log", "--format=%H"), sorted(file.name for file in path.iterdir())
+    clone = Checkout(path)
+    assert clone.is_shallow
+    assert clone.fetch(first) == ""
+    assert clone.has(first)
+    assert clone.changed_between(first, "HEAD") == (path / "a",)
+    assert (
+        git(path, "for-each-ref"),
+        git(path, "log", "--format=%H"),
+        sorted(f.name for f in path.iterdir()),
+    ) == before
+    assert not (path / ".git" / "FETCH_HEAD").exists()
+
+
+def test_a_fetch_that_fails_says_why_once(repository: Path) -> None:
+    commit(repository, a="1")
+    assert Checkout(repository).fetch("0" * 40) == "it has no remote to fetch it from"
+    assert Checkout(repository).fetch("--upload-pack=x") == "that is not a full commit"
+    git(repository, "remote", "add", "upstream", f"https://user:hunter2@127.0.0.1:{unused()}/shop.git")
+    checkout = Checkout(repository)
+    why = checkout.fetch("0" * 40)
+    assert why.startswith("upstream does not give it: unable to access 'https://127.0.0.1:")
+    # Nobody is there: another commit is not asked for.
+    git(repository, "remote", "set-url", "upstream", str(repository))
+    assert checkout.fetch("1" * 40) == why
+    # That one does not have it: another may be there.
+    checkout = Checkout(repository)
+    assert "not our ref" in checkout.fetch("0" * 40)
+    assert "1" * 40 in checkout.fetch("1" * 40)
+
+
+def unused() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_the_commit_of_a_submodule_is_what_the_revision_names(repository: Path, tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    git(inner, "init", "-q", str(inner), cwd=tmp_path)
+    old = commit(inner, x="1")
+    first = commit(repository, **{"libs/own/y": "1"})
+    git(repository, "submodule", "--quiet", "add", str(inner), "libs/in ner")
+    second = commit(repository)
+    checkout = Checkout(repository)
+    folder = repository / "libs" / "in ner"
+    assert (checkout.gitlink(first, folder), checkout.gitlink(second, folder)) == ("", old)
+    assert checkout.gitlink(second, repository / "libs") == ""
+    assert checkout.gitlink(second, repository / "libs" / "own") == ""
+    assert checkout.missing_submodules == frozenset()
+    git(repository, "clone", "-q", str(repository), str(tmp_path / "clone"), cwd=tmp_path)
+    assert Checkout(tmp_path / "clone").missing_submodules == {tmp_path / "clone" / "libs" / "in ner"}
+
+
+def test_what_git_ignores_is_listed_below_the_places_asked_for(repository: Path) -> None:
+    (repository / ".gitignore").write_text("*.log\ncache/\n")
+    commit(repository, **{"web/a": "1", "api/a": "1"})
+    for name in ("web/x.log", "web/cache/y", "api/z.log", "web/new"):
+        (repository / name).parent.mkdir(exist_ok=True)
+        (repository / name).touch()
+    found = Checkout(repository).ignored([str(repository / "web")])
+    assert set(found) == {repository / "web" / "x.log", repository / "web" / "cache"}
+
+
+def test_the_top_of_a_repository_is_found_without_git(repository: Path, tmp_path: Path) -> None:
+    commit(repository, **{"libs/own/y": "1"})
+    git(repository, "worktree", "add", "-q", "--detach", str(tmp_path / "tree"))
+    (repository / "libs" / ".git").mkdir()  # empty: git passes it over
+    (tmp_path / "plain").mkdir()
+    known: dict[str, str | None] = {}
+    for _ in range(2):
+        assert top_of(str(repository / "libs" / "own" / "y"), known) == str(repository)
+        assert top_of(str(tmp_path / "tree" / "libs"), known) == str(tmp_path / "tree")
+        assert top_of(str(tmp_path / "plain"), known) is None
+
+
+@pytest.mark.parametrize("text", ["gitdir: /nowhere\n", "nonsense", ""])
+def test_a_git_file_that_leads_nowhere_is_not_passed_over(repository: Path, text: str) -> None:
+    """GitPython would take the repository above."""
+    commit(repository, **{"vendored/x": "1"})
+    (repository / "vendored" / ".git").write_text(text)
+    with pytest.raises(OnevmError, match=r"vendored/\.git does not lead to a git repository"):
+        _ = Checkout(repository / "vendored").head
+
+
+@pytest.mark.parametrize("sha", ["0" * 40, "nonsense", "", "HEAD~5", "--help", "--batch-check"])
 def test_a_commit_that_is_not_here_is_not_had(repository: Path, sha: str) -> None:
     commit(repository)
     assert not Checkout(repository).has(sha)

@@ -1,6 +1,7 @@
 """Where a repository begins, as git itself looks for it: upwards, for a `.git` folder or file. Starts no git."""
 
 import os
+import stat
 from pathlib import Path
 
 from tasks.core.errors import OnevmError
@@ -23,9 +24,11 @@ def top_of(path: str, known: dict[str, str | None]) -> str | None:
 
 
 def _is_top(dotgit: str) -> bool:
-    if os.path.isdir(dotgit):  # noqa: PTH112 (Path is slow here)
-        return os.path.exists(f"{dotgit}/HEAD")  # noqa: PTH110 (Path is slow here)
-    return os.path.isfile(dotgit) and _led_to(Path(dotgit)) is not None  # noqa: PTH113 (Path is slow here)
+    try:
+        kind = os.stat(dotgit).st_mode  # noqa: PTH116 (Path is slow here)
+    except OSError:
+        return False
+    return (Path(dotgit) / "HEAD").exists() if stat.S_ISDIR(kind) else _led_to(Path(dotgit)) is not None
 
 
 def _led_to(dotgit: Path) -> Path | None:

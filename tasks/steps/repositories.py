@@ -1,7 +1,7 @@
 """The repositories that a stack's inputs are in: its own checkout's, its submodules, and other checkouts beside it."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tasks.adapters.git import Checkout
@@ -26,7 +26,7 @@ class Repositories:
     def others(self, definition: BuildDefinition) -> tuple[Checkout, ...]:
         """Return the repositories besides the stack's own in which a build reads, submodules among them."""
         if definition.name not in self._others:
-            tops = {top_of(root, self._tops) for root in roots(definition)} - {str(self.own.top), None}
+            tops = {top_of(folder, self._tops) for folder in _folders(definition)} - {str(self.own.top), None}
             self._others[definition.name] = tuple(self._checkout(top) for top in sorted(filter(None, tops)))
         return self._others[definition.name]
 
@@ -49,6 +49,8 @@ class Repositories:
 
     def missing(self, definition: BuildDefinition) -> tuple[Path, ...]:
         """Return the submodules around or in the places that a build reads, which are not checked out."""
+        if not self.own.missing_submodules:
+            return ()
         places = [Path(root) for root in roots(definition)]
         return tuple(
             folder
@@ -85,6 +87,18 @@ class Repositories:
             except OnevmError:
                 continue
         return found
+
+
+def _folders(definition: BuildDefinition) -> Iterator[str]:
+    """Yield what `roots` has, but for files that are asked for by the thousand their folder alone."""
+    if not definition.is_remote:
+        yield definition.context
+    yield from (value for _, value in definition.contexts if value[:1] == "/")
+    yield from map(str, definition.inputs)
+    if definition.dockerfile and not definition.is_remote:
+        folder = os.path.dirname(str(definition.dockerfile))  # noqa: PTH120 (Path is slow here)
+        if folder != definition.context:
+            yield folder
 
 
 def roots(definition: BuildDefinition) -> list[str]:

@@ -206,7 +206,9 @@ def forward(handler: Handler) -> None:
 def ask_backend(handler: Handler) -> tuple[int, dict[str, str], bytes]:
     connection = http.client.HTTPConnection(handler.server.front.backend, timeout=10)
     dropped = ("connection", "transfer-encoding", "content-length")
-    given = {name: value for name, value in handler.headers.items() if name.lower() not in dropped}
+    headers = handler.headers
+    # An engine has a line for each type it accepts.
+    given = {name: ", ".join(headers.get_all(name, ())) for name in set(headers) if name.lower() not in dropped}
     connection.request(handler.command, handler.path, handler.body or None, given)
     response = connection.getresponse()
     body = response.read()

@@ -4,15 +4,15 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from tests.integration.conftest import MakeShop
-from tests.integration.gate import Gate, running_wire
-from tests.integration.registries import Behaviour, Front, Handler, forward, of, running_front
+from tests.integration.gate import Gate
+from tests.integration.registries import Behaviour, Front, Handler, cut, forward, of, running_front
 from tests.integration.shop import Ran, Shop, until
 
 pytestmark = pytest.mark.engine
@@ -137,15 +137,38 @@ def test_what_another_run_left_half_built_is_not_taken_for_ones_own(make_shop: M
     assert shop.keys("a") == {}
 
 
-def killed_after(shop: Shop, requests: Callable[[], int], number: int) -> None:
-    """Push, and kill every process of it when the registry has got so many requests."""
-    run = shop.start("push")
-    until(lambda: requests() >= number or run.process.poll() is not None, f"request {number}")
-    for process in shop.processes():
-        with suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
-    run.wait()
-    until(lambda: not shop.processes(), "everything is dead")
+@contextmanager
+def dead_from(front: Front, number: int) -> Iterator[threading.Event]:
+    """Pass so many requests less one on, and none after that; gives an event that says that it came to that."""
+    came, over = threading.Event(), threading.Event()
+    begun = len(front.seen)
+
+    def count(handler: Handler) -> None:
+        if len(front.seen) - begun < number:
+            forward(handler)
+            return
+        came.set()
+        assert over.wait(120)
+        cut(handler)
+
+    front.always = count
+    try:
+        yield came
+    finally:
+        over.set()
+        front.always = None
+
+
+def killed_at(shop: Shop, front: Front, number: int) -> None:
+    """Push, and kill every process of it when so many requests have come: the last one is not answered any more."""
+    with dead_from(front, number) as came:
+        run = shop.start("push")
+        until(lambda: came.is_set() or run.process.poll() is not None, f"request {number}")
+        for process in shop.processes():
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        run.wait()
+        until(lambda: not shop.processes(), "everything is dead")
 
 
 def deployed_whole_or_not_at_all(shop: Shop, sha: str) -> Ran:
@@ -172,18 +195,24 @@ def test_a_commit_whose_push_was_killed_is_deployed_whole_or_what_it_lacks_is_na
     lab: str, make_shop: MakeShop
 ) -> None:
     chance = random.Random(SEED)  # noqa: S311 - the same ones again with the same seed
-    with running_wire(lab) as wire:
-        shop = make_shop("abc", registry=wire.host)
+    with running_front(lab) as front:
+        shop = make_shop("ab", registry=front.host)
         shop.doit("push").ok()
-        requests_of_a_push = len(wire.requests)
+        front.seen.clear()
+
+        def change(text: str) -> str:
+            # b stays as it is: it is only named.
+            shop.write("a/version", f"a {text}\n")
+            return shop.commit(f"Change a: {text}")
+
+        change("before")
+        shop.doit("push").ok()
+        all_of_it = len(front.seen)
         for turn in range(KILLS):
-            # c stays as it is: it is only named.
-            for name in "ab":
-                shop.write(f"{name}/version", f"{name} in round {turn}\n")
-            sha = shop.commit(f"Round {turn}")
-            before = len(wire.requests)
-            number = chance.randint(1, requests_of_a_push)
-            killed_after(shop, lambda: len(wire.requests) - before, number)  # noqa: B023
+            sha = change(f"in round {turn}")
+            # Somewhere in the first part of a push, somewhere in the second, …
+            number = chance.randint(turn * all_of_it // KILLS + 1, (turn + 1) * all_of_it // KILLS)
+            killed_at(shop, front, number)
             deployed_whole_or_not_at_all(shop, sha)
         # Whatever was left is taken up from there.
         shop.doit("push").ok()

@@ -17,7 +17,9 @@ pytestmark = pytest.mark.engine
 
 @dataclass
 class Past:
-    """A shop with services b and c, the latter with a submodule `shared`, and what happened to it.
+    """A shop with services b and c, and what happened to it.
+
+    c is built with a submodule, `shared`; b with a folder of another repository, `common`, beside the checkout.
 
     Attributes:
         shop: it stands at the commit that runs.
@@ -38,10 +40,11 @@ class Past:
             shop = self.shop
             clone = Shop(folder, services=shop.services, registry=shop.registry, name=shop.name, root=shop.root)
             shutil.copytree(plain / self.shop.name / "repo", clone.repo, symlinks=True)
-            clone.configure()
-            return clone
-        clone = self.shop.cloned(folder, *how, hub=hub or self.hub)
-        if submodules:
+        else:
+            clone = self.shop.cloned(folder, *how, hub=hub or self.hub)
+        shutil.copytree(self.shop.folder / "common", clone.folder / "common")
+        clone.configure(more=with_common(clone))
+        if submodules and not (clone.repo / "shared" / ".git").exists():
             depth = ["--depth=1"] if "--depth=1" in how else []
             clone.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init", *depth)
         return clone
@@ -49,6 +52,10 @@ class Past:
     def own_hub(self, folder: Path) -> Path:
         """Return a hub that a test may rewrite."""
         return Path(shutil.copytree(self.hub, folder / "hub.git"))
+
+
+def with_common(shop: Shop) -> str:
+    return f'[stacks.{shop.name}.services.b]\ninputs = ["../common/lib"]'
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +72,12 @@ def past(make_shared_shop: MakeShop, tmp_path_factory: pytest.TempPathFactory) -
     shop.git("clone", "-q", "--bare", str(inner), str(shared))
     shop.git("rm", "-rq", "shared")
     shop.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", f"file://{shared}", "shared")
+    common = shop.folder / "common"
+    for file in ("lib/code", "other/code"):
+        shop.write(f"../common/{file}", "1\n")
+    for args in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-qm", "Have something in common")):
+        shop.git("-C", str(common), *args)
+    shop.configure(more=with_common(shop))
     first = shop.commit("Open")
     shop.doit("push").ok()
     shop.write("b/version", "b 2\n")
@@ -216,6 +229,22 @@ def with_a_submodule_at_another_commit(past: Past, folder: Path) -> Shop:
     return clone
 
 
+def with_a_change_in_another_repository(past: Past, folder: Path) -> Shop:
+    clone = past.clone(folder)
+    for file in ("lib/code", "lib/more", "other/code"):
+        clone.write(f"../common/{file}", "2\n")
+    clone.git("-C", "../common", "add", "-A")
+    clone.git("-C", "../common", "commit", "-qm", "Have more in common")
+    return clone
+
+
+def with_an_edit_in_another_repository(past: Past, folder: Path) -> Shop:
+    clone = past.clone(folder)
+    for file in ("lib/code", "other/code"):
+        clone.write(f"../common/{file}", "2\n")
+    return clone
+
+
 def without_its_submodule(past: Past, folder: Path) -> Shop:
     return past.clone(folder, submodules=False)
 
@@ -293,6 +322,14 @@ CASES: dict[str, Case] = {
         with_a_submodule_at_another_commit,
         Expected(("build c", "push c", "recreate c"), (), (), {"c": ("shared", "shared/shared.txt")}, dirty=True),
     ),
+    "a change in another repository": (
+        with_a_change_in_another_repository,
+        Expected(BUILD_B, files={"b": ("../common/lib/code", "../common/lib/more")}),
+    ),
+    "an edit in another repository": (
+        with_an_edit_in_another_repository,
+        Expected(BUILD_B, files={"b": ("../common/lib/code",)}, dirty=True),
+    ),
     "a submodule that is not there": (
         without_its_submodule,
         Refused(("is built from submodule shared, which is not checked out", "submodule update --init shared")),
@@ -359,6 +396,14 @@ def subjects(stack: dict[str, Any], what: str) -> tuple[str, ...] | None:
         return None
     assert count == len(found)
     return tuple(commit.partition(" ")[2] for commit in found)
+
+
+def test_a_release_names_the_commits_of_the_other_repositories_it_was_built_from(past: Past) -> None:
+    inputs = {name: service["inputs"] for name, service in past.shop.current["services"].items()}
+    assert inputs == {
+        "b": {"../common": past.shop.git("-C", "../common", "rev-parse", "HEAD")},
+        "c": {"shared": past.shop.git("-C", "shared", "rev-parse", "HEAD")},
+    }
 
 
 def test_a_plan_changes_nothing_in_a_shallow_clone_but_for_the_commit_it_fetched(past: Past, tmp_path: Path) -> None:

@@ -321,7 +321,7 @@ def test_an_input_in_no_repository_is_unknown(shop: Path) -> None:
 def with_submodule(shop: Path) -> Path:
     inner = beside(shop, "inner")
     commit(inner, **{"lib/code.py": "1", "other/x": "1"})
-    git(shop, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(inner), "libs")
+    git(shop, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", f"file://{inner}", "libs")
     return shop / "libs"
 
 
@@ -333,6 +333,19 @@ def test_a_submodule_is_compared_with_the_commit_that_the_running_one_names(shop
     assert (found.files, found.unknown) == (("libs/lib/code.py",), "")
     # Around the whole submodule it is the submodule that changed.
     assert of_shared(with_input(shop, shop), released(sha)).files == ("libs",)
+
+
+def test_a_shallow_clone_of_a_submodule_fetches_the_commit_that_runs_too(shop: Path, with_submodule: Path) -> None:
+    sha = start(shop)
+    commit(with_submodule, **{"lib/code.py": "2", "other/x": "2"})
+    git(with_submodule, "push", "-q", "origin", "HEAD:newer")
+    commit(shop)
+    clone = shallow(shop)
+    update = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init", "--depth=1")
+    git(clone, *update)
+    assert git(clone / "libs", "rev-list", "--count", "HEAD") == "1"
+    found = of_shared(with_input(clone, clone / "libs" / "lib"), released(sha))
+    assert (found.files, found.unknown) == (("libs/lib/code.py",), "")
 
 
 def test_a_submodule_at_another_commit_or_with_changes_is_uncommitted(shop: Path, with_submodule: Path) -> None:

@@ -140,15 +140,20 @@ class Checkout:
     @cached_property
     def uncommitted(self) -> frozenset[Path]:
         """Absolute paths that differ from the commit, untracked files included, ignored ones not."""
-        text = self._git("status", "--porcelain", "-z", "--untracked-files=all", "--ignore-submodules=none")
+        return self.uncommitted_in(())
+
+    def uncommitted_in(self, paths: Iterable[str]) -> frozenset[Path]:
+        """Return what differs from the commit in and below some absolute paths; everywhere if there are none."""
+        options = ("--porcelain", "-z", "--untracked-files=all", "--ignore-submodules=none")
+        text = self._git("status", *options, "--", *map(_literal, paths))
         fields = iter(text.split("\0"))
-        paths: set[Path] = set()
+        found: set[Path] = set()
         for field in fields:
             if len(field) > 3:  # noqa: PLR2004 - two letters of state, a space, a path
-                paths.add(self.top / field[3:])
+                found.add(self.top / field[3:])
                 if set("RC") & set(field[:2]):
-                    paths.add(self.top / next(fields))
-        return frozenset(paths)
+                    found.add(self.top / next(fields))
+        return frozenset(found)
 
     def has(self, sha: str) -> bool:
         """Whether the commit is in this clone."""
@@ -169,7 +174,7 @@ class Checkout:
     def ignored(self, paths: Iterable[str]) -> tuple[Path, ...]:
         """Return what git ignores in and below some absolute paths; a folder that is ignored whole stands for all."""
         options = ("--others", "--ignored", "--exclude-standard", "--directory", "-z")
-        text = self._git("ls_files", *options, "--", *paths)
+        text = self._git("ls_files", *options, "--", *map(_literal, paths))
         return tuple(self.top / name for name in text.split("\0") if name)
 
     @cached_property
@@ -285,6 +290,11 @@ class Checkout:
         ):
             self._git("read_tree", sha)
             self._git("checkout_index", "--all", f"--prefix={folder.absolute()}/")
+
+
+def _literal(path: str) -> str:
+    """Return a path so that git takes no character of it for a pattern (gitglossary(7), "pathspec")."""
+    return f":(literal){path}"
 
 
 def _said(text: str) -> str:

@@ -72,7 +72,7 @@ class Sources:
     ) -> None:
         self.stack = stack
         self.checkout = Checkout(stack.path)
-        self.repositories = Repositories(self.checkout)
+        self.repositories = Repositories(self.checkout, definitions)
         self.hashes = hashes
         self._definitions = definitions
         self._memory = memory

@@ -1,7 +1,7 @@
 """The repositories that a stack's inputs are in: its own checkout's, its submodules, and other checkouts beside it."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from tasks.adapters.git import Checkout
@@ -15,13 +15,16 @@ class Repositories:
 
     Args:
         own: the stack's checkout.
+        definitions: its built services by name.
     """
 
-    def __init__(self, own: Checkout) -> None:
+    def __init__(self, own: Checkout, definitions: Mapping[str, BuildDefinition]) -> None:
         self.own = own
+        self._definitions = definitions
         self._tops: dict[str, str | None] = {}
         self._checkouts: dict[str, Checkout] = {}
         self._others: dict[str, tuple[Checkout, ...]] = {}
+        self._differing: dict[Checkout, frozenset[Path]] = {}
 
     def others(self, definition: BuildDefinition) -> tuple[Checkout, ...]:
         """Return the repositories besides the stack's own in which a build reads, submodules among them."""
@@ -37,7 +40,10 @@ class Repositories:
 
     def own_roots(self, definition: BuildDefinition) -> tuple[str, ...]:
         """Return the places that a build reads in the stack's own repository."""
-        return tuple(root for root in roots(definition) if top_of(root, self._tops) == str(self.own.top))
+        return self._roots_in(self.own.top, definition)
+
+    def _roots_in(self, top: Path, definition: BuildDefinition) -> tuple[str, ...]:
+        return tuple(root for root in roots(definition) if top_of(root, self._tops) == str(top))
 
     def nowhere(self, definition: BuildDefinition) -> tuple[str, ...]:
         """Return the places that a build reads and that are in no repository."""
@@ -66,7 +72,11 @@ class Repositories:
         """Return what differs from the commits of the repositories a build reads in; what it reads is not asked."""
         found = self.own.uncommitted
         for other in self.others(definition):
-            found |= other.uncommitted
+            if other not in self._differing:
+                # Only where builds read: it may be anything, a home folder even.
+                read = {root for d in self._definitions.values() for root in self._roots_in(other.top, d)}
+                self._differing[other] = other.uncommitted_in(sorted(read))
+            found |= self._differing[other]
         return found
 
     def moved(self, definition: BuildDefinition) -> frozenset[Path]:

@@ -158,6 +158,15 @@ def test_what_differs_from_the_commit_is_listed(repository: Path) -> None:
     assert uncommitted(repository) == {"changed", "staged", "new", "removed", "gone", "folder/untracked", "both"}
 
 
+def test_what_differs_is_looked_for_in_the_places_asked_for_alone(repository: Path) -> None:
+    commit(repository, **{"in/ab/x": "1", "in/a*/x": "1", "out": "1"})
+    for name in ("in/ab/x", "in/a*/x", "in/a*/new", "out"):
+        (repository / name).write_text("2")
+    place = repository / "in" / "a*"
+    assert Checkout(repository).uncommitted_in([str(place)]) == {place / "x", place / "new"}
+    assert len(Checkout(repository).uncommitted_in([])) == 4
+
+
 def test_a_changed_mode_is_a_change(repository: Path) -> None:
     commit(repository, script="#!/bin/sh\n")
     (repository / "script").chmod(0o755)

@@ -138,6 +138,23 @@ def test_what_it_writes_over_the_machines_files_stays_its_own(vm: Vm) -> None:
     assert not Path(path).is_symlink()
 
 
+def test_what_the_kernel_has_once_is_not_changed_from_there(vm: Vm) -> None:
+    before = [Path(name).read_text() for name in ("/proc/swaps", "/proc/sys/vm/swappiness")]
+    vm.run("dd if=/dev/zero of=/swapfile bs=64k count=16 2>&1 && chmod 600 /swapfile && mkswap /swapfile", user="root")
+    try:
+        for refused in (
+            vm.ssh("swapon /swapfile", user="root", check=False),
+            vm.inside("swapon", "/swapfile", check=False),
+        ):
+            assert "Operation not permitted" in refused.stderr
+        assert vm.run("echo 7 >/proc/sys/vm/swappiness; cat /proc/sys/vm/swappiness", user="root") == "7\n"
+        vm.inside("sh", "-c", "mkdir /dev/log && grep -c . /etc/fstab; ls /etc/cron.d")
+        assert not Path("/dev/log").is_dir()
+    finally:
+        vm.inside("sh", "-c", f"rm -rf /swapfile /dev/log; echo {before[1].strip()} >/proc/sys/vm/swappiness")
+    assert [Path(name).read_text() for name in ("/proc/swaps", "/proc/sys/vm/swappiness")] == before
+
+
 def test_a_cut_stops_everything_and_healing_mends_it(vm: Vm) -> None:
     gateway = vm.address.rsplit(".", 1)[0] + ".1"
     port = int(REGISTRY.rsplit(":", 1)[1])

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # A VM's disk: its keys, users and folders. `init` adds the machine's programs to it.
 
-# disk_up STORE: makes the disk, once per VM; STORE is the engine's image store, own or containerd.
+# disk_up STORE SWAP: makes the disk, once per VM; STORE is the engine's image store, own or containerd; SWAP is
+# `machine` if it may turn on swap, which it does for the whole machine, else `ours`.
 disk_up() {
     if [[ -s $VM/store ]]; then
         [[ $1 == "$(cat "$VM/store")" || $1 == own ]] ||
@@ -20,6 +21,10 @@ disk_up() {
     [[ $1 == own ]] || printf '{"features": {"containerd-snapshotter": true}}\n' >"$DISK/etc/docker/daemon.json"
     printf '%s\n' "$NAME" >"$DISK/etc/hostname"
     printf '127.0.0.1 localhost\n127.0.1.1 %s\n' "$NAME" >"$DISK/etc/hosts"
+    # The machine's disks and crontabs are not the VM's, though its /etc is a copy.
+    : >"$DISK/etc/fstab"
+    rm -f "$DISK"/etc/cron.d/*
+    printf '%s\n' "$2" >"$VM/swap"
     printf '%s\n' "$1" >"$VM/store"
 }
 

@@ -10,6 +10,7 @@ vm_socket() { printf 'unix:///proc/%d/root/run/docker.sock' "$(vm_pid)"; }
 # inside COMMAND…: runs a command in the VM as root.
 inside() {
     env -i PATH="$PATH" HOME=/root LANG=C.UTF-8 TERM="${TERM:-dumb}" \
+        "$(cat "$VM/python")" -I -S "$lib/vm/swapless.py" "$(cat "$VM/swap")" \
         nsenter --target "$(vm_pid)" --mount --net --pid --uts --ipc -- "$@" 9>&-
 }
 
@@ -25,8 +26,9 @@ power_on() {
     say "$NAME" "starting (state and logs: $VM)"
     : >"$DISK/var/log/sshd.log"
     python=$(python3 -c 'import sys; print(sys.executable)')
+    printf '%s\n' "$python" >"$VM/python"
     start_recorded "vm/$NAME/start" "$VM/init.log" env -i PATH="$PATH" HOME=/root LANG=C.UTF-8 \
-        unshare --mount --net --pid --uts --ipc --fork --kill-child \
+        "$python" -I -S "$lib/vm/swapless.py" "$(cat "$VM/swap")" unshare --mount --net --pid --uts --ipc --fork --kill-child \
         bash "$lib/vm/init" "$NAME" "$VM" "$CLONE" "$(link_name)" "$python" "$lib/vm/forward.py" "$(gateway)" "$(registry_port || true)"
     until vm_pid >/dev/null; do
         { recorded_pid "vm/$NAME/start" >/dev/null && ((tries-- > 0)); } || vm_failed 'it did not start'
@@ -56,6 +58,12 @@ cgroups_down() {
     find /sys/fs/cgroup -mindepth 1 -maxdepth 2 -type d -name "$(link_name)" 2>/dev/null | while IFS= read -r group; do
         find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
     done
+}
+
+# swap_down: a file that is swap cannot be deleted.
+swap_down() {
+    local file
+    for file in "$DISK"/swapfile*; do [[ ! -f $file ]] || swapoff "$file" 2>/dev/null || true; done
 }
 
 await_services() {

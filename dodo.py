@@ -1,6 +1,6 @@
 """Onevm: build, ship and swap the services of Docker Compose stacks on one VM.
 
-    build -> push -> deploy      rollback      plan   status   history   check   ci
+    build -> push -> deploy      rollback      plan   status   history   check   ci   vm
 
 `doit list` shows the tasks, `doit help <task>` one of them. The bare command `doit` plans and changes nothing.
 """
@@ -15,3 +15,4 @@ from tasks.push import task_push
 from tasks.rollback import task_rollback
 from tasks.status import task_status
 from tasks.steps.doit_config import DOIT_CONFIG
+from tasks.vm import task_vm

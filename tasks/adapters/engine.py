@@ -75,6 +75,18 @@ class Engine:
             return str(self._get("/version")["Version"])
         return self._docker("version", "--format", "{{.Server.Version}}").stdout.strip()
 
+    def info(self) -> Mapping[str, Any]:
+        """Return what `docker info` says of the engine."""
+        if self._socket:
+            return dict(self._get("/info"))
+        return dict(json.loads(self._docker("info", "--format", "{{json .}}").stdout))
+
+    def running(self) -> list[dict[str, Any]]:
+        """Return what `docker inspect` says of all running containers, whosever they are."""
+        if self._socket:
+            return self.inspect([entry["Id"] for entry in self._get("/containers/json") or ()])
+        return self.inspect(self._docker("ps", "-q", "--no-trunc").stdout.split())
+
     def containers(self, project: str) -> tuple[Container, ...]:
         """Return the containers of a Compose project, stopped ones included."""
         label = f"{PROJECT_LABEL}={project}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.core.fields import Fields
 from tasks.core.hints import did_you_mean
-from tasks.core.model import Host
+from tasks.core.model import Host, VmSettings
 
 LOCAL = "local"
 SSH_ROOT = Path("/srv/onevm")
@@ -95,8 +95,9 @@ def build(hosts: Mapping[str, Values], base: Path, environ: Mapping[str, str]) -
         address = address_of(name, values)
         root = root_of(address, values, base, environ) if address else None
         if address and root:
-            others = {key: value for key, value in values.items() if key not in {"address", "root"}}
-            built[name] = Host(name=name, address=address, root=root, **others)
+            others = {key: value for key, value in values.items() if key not in {"address", "root", "vm"}}
+            vm = VmSettings(**values.get("vm", {}))
+            built[name] = Host(name=name, address=address, root=root, vm=vm, **others)
     return built
 
 

@@ -36,6 +36,25 @@ class Builder:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class VmSettings:
+    """What `doit vm` gives a host.
+
+    `log_size`, `builder_cache` and `swap` are sizes like `10m`; the latter two may be `none`, and `swap` `auto`.
+    `disk_alert` is in percent; `alert_webhook_env` names the environment variable that holds the webhook's address.
+    """
+
+    log_size: str = "10m"
+    log_files: int = 3
+    builder_cache: str = "5g"
+    swap: str = "auto"
+    swap_file: str = "/swapfile"
+    swappiness: int = 10
+    disk_alert: int = 80
+    alert_command: str | None = None
+    alert_webhook_env: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Host:
     """A machine that stacks run on. `address` is `local` or `ssh://[user@]host[:port]`."""
 
@@ -43,6 +62,7 @@ class Host:
     address: str = "local"
     root: Path
     keep_releases: int = 5
+    vm: VmSettings = field(default_factory=VmSettings)
 
     @property
     def is_local(self) -> bool:

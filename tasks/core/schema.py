@@ -73,11 +73,26 @@ BUILDER = Table(
     },
 )
 
+VM = Table(
+    keys={
+        "log_size": Key(kind="string", check=syntax.size),
+        "log_files": Key(kind="integer", least=1, most=100),
+        "builder_cache": Key(kind="string", check=syntax.size_or("none")),
+        "swap": Key(kind="string", check=syntax.size_or("auto", "none")),
+        "swap_file": Key(kind="string", check=syntax.file_on_host),
+        "swappiness": Key(kind="integer", least=0, most=200),
+        "disk_alert": Key(kind="integer", least=10, most=99),
+        "alert_command": Key(kind="string", command=True),
+        "alert_webhook_env": Key(kind="string", check=syntax.variable_name),
+    },
+)
+
 HOST = Table(
     keys={
         "address": Key(kind="string", check=syntax.host_address),
         "root": Key(kind="string", check=syntax.folder),
         "keep_releases": Key(kind="integer", least=2),
+        "vm": VM,
     },
 )
 

@@ -17,6 +17,8 @@ _SSH = re.compile(
 )
 _PROJECT = re.compile(r"[a-z0-9]+(?:(?:__?|-+)[a-z0-9]+)*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_SIZE = re.compile(r"[1-9][0-9]{0,8}[kmgKMG]")
+_PLAIN = re.compile(r"[A-Za-z0-9/._-]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Tokens of GitHub and Docker Hub, or one long word of letters and digits: those could name a variable too.
 _SECRET = re.compile(r"(?:gh[a-z]_|github_pat_|dckr_pat_).{10,}|(?=.*[a-z])(?=.*[0-9])[A-Za-z0-9]{20,}")
@@ -108,6 +110,30 @@ def arg_name(value: str) -> str | None:
     if "=" in value:
         return "must be the name alone; the value comes from the Compose file"
     return "must be a name without spaces" if re.search(r"\s", value) else None
+
+
+def size(value: str) -> str | None:
+    """Check a size as Docker writes it."""
+    return None if _SIZE.fullmatch(value) else 'must be a size like "10m": a number with k, m or g behind it'
+
+
+def size_or(*words: str) -> Callable[[str], str | None]:
+    """Return the check of a size, or one of some words."""
+    shown = ", ".join(f'"{word}"' for word in words)
+
+    def check(value: str) -> str | None:
+        wrong = size(value)
+        return None if value in words or not wrong else wrong.replace("must be ", f"must be {shown} or ")
+
+    return check
+
+
+def file_on_host(value: str) -> str | None:
+    """Check the absolute path of a file, without what fstab or a shell would read otherwise."""
+    path = PurePosixPath(value)
+    if not path.is_absolute() or ".." in path.parts or len(path.parts) < 2:  # noqa: PLR2004 - the root, and a name
+        return 'must be the absolute path of a file on the host, like "/swapfile"'
+    return None if _PLAIN.fullmatch(value) else "must be a path of letters, digits, / . _ and -"
 
 
 def builder_name(value: str) -> str | None:

@@ -22,6 +22,7 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
     "history": (),
     "check": (),
     "ci": (),
+    "vm": (),
 }
 _DEFAULT = ("plan",)
 _WITHOUT_STATUS = {"help", "dumpdb", "tabcompletion"}

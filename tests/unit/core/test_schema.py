@@ -11,7 +11,7 @@ import tomli
 
 from tasks.core.config import load
 from tasks.core.fields import Fields
-from tasks.core.model import Builder, Hooks, Host, Registry, ServiceSettings, Stack, Verify
+from tasks.core.model import Builder, Hooks, Host, Registry, ServiceSettings, Stack, Verify, VmSettings
 from tasks.core.schema import SCHEMA, Key, walk
 from tasks.core.source import Source
 
@@ -31,6 +31,7 @@ MODELS = {
     "registry": Registry,
     "builder": Builder,
     "hosts.NAME": Host,
+    "hosts.NAME.vm": VmSettings,
     "stacks.NAME": Stack,
     "stacks.NAME.verify": Verify,
     "stacks.NAME.hooks": Hooks,

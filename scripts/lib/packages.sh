@@ -19,6 +19,8 @@ present() {
     openssh-client) command -v ssh ;;
     openssh-server) command -v sshd ;;
     procps) command -v ps ;;
+    xfsprogs) command -v mkfs.xfs ;;
+    btrfs-progs) command -v mkfs.btrfs ;;
     *) command -v "$1" ;;
     esac >/dev/null 2>&1
 }

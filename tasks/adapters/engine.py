@@ -7,7 +7,7 @@ time limit. Both mean the engine of DOCKER_HOST or the current context, or a giv
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +16,7 @@ from tasks.adapters.process import GRACE_SECONDS, CommandFailed, Completed, line
 from tasks.core.errors import OnevmError, ToolError
 from tasks.core.images import CONTENT_KEY_LABEL
 from tasks.core.observed import Container, Observed, container
+from tasks.core.reference import Reference
 from tasks.core.secret import Secret
 from tasks.core.versions import OLDEST_ENGINE, Version
 
@@ -159,6 +160,15 @@ class Engine:
         """Return an image's labels; none if the engine does not have it."""
         found = self._image(reference)
         return ((found.get("Config") or {}).get("Labels") or {}) if found else {}
+
+    def digests_in(self, repositories: Collection[str]) -> tuple[str, ...]:
+        """Return `repository@digest` of all images that the engine has of some repositories, in full."""
+        if self._socket:
+            names = [name for entry in self._get("/images/json") or () for name in entry.get("RepoDigests") or ()]
+        else:
+            names = self._docker("image", "ls", "--digests", "--format", "{{.Repository}}@{{.Digest}}").stdout.split()
+        full = (Reference.parse(name) for name in names if "<none>" not in name)
+        return tuple(str(name) for name in full if name.name in repositories)
 
     def tag(self, reference: str, name: str) -> None:
         """Give a local image one more name."""

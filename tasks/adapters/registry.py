@@ -47,8 +47,13 @@ def here() -> Platform:
     """The platform of images this machine's engine runs."""
     import platform
 
-    machine = platform.machine().lower()
-    return Platform(architecture=_ARCHITECTURES.get(machine, machine))
+    return platform_of(platform.machine())
+
+
+def platform_of(machine: str) -> Platform:
+    """The platform of images for a processor, as uname(1) and engines call it."""
+    name = machine.lower()
+    return Platform(architecture=_ARCHITECTURES.get(name, name))
 
 
 class RegistryClient:
@@ -157,6 +162,16 @@ class RegistryClient:
             )
         return manifest
 
+    def image_manifest(self, repository: str, reference: str, wanted: Platform) -> Manifest:
+        """Get an image's manifest; of an index, the platform's. Raises like `image_config`."""
+        manifest = self.get_manifest(repository, reference)
+        if not manifest.is_index:
+            return manifest
+        child = manifest.child_for(wanted)
+        if child is None:
+            raise OnevmError(f"{_about(repository, reference)} at {self.host} is an index without images")
+        return self.get_manifest(repository, child)
+
     def put_manifest(self, repository: str, tag: str, manifest: Manifest) -> str:
         """Put a manifest's bytes under a tag: the same digest has one more name.
 
@@ -203,12 +218,7 @@ class RegistryClient:
             NotThere: the registry says that there is no such manifest.
             OnevmError: the registry cannot be asked.
         """
-        manifest = self.get_manifest(repository, reference)
-        if manifest.is_index:
-            child = manifest.child_for(wanted or here())
-            if child is None:
-                raise OnevmError(f"{_about(repository, reference)} at {self.host} is an index without images")
-            manifest = self.get_manifest(repository, child)
+        manifest = self.image_manifest(repository, reference, wanted or here())
         digest = str((manifest.document.get("config") or {}).get("digest"))
         config: dict[str, Any] = json.loads(self._blob(repository, digest))
         return config

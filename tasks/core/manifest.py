@@ -36,6 +36,15 @@ class Platform:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Layer:
+    """A layer as it travels: its size in bytes, and whether it is compressed."""
+
+    digest: str
+    size: int
+    compressed: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
     """A manifest as the registry gave it; the bytes are what the digest is of."""
 
@@ -66,6 +75,18 @@ class Manifest:
             if fits:
                 return str((exact or fits)[0]["digest"])
         return str(images[0]["digest"]) if images else None
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers of an image; none of an index."""
+        return tuple(
+            Layer(
+                digest=str(layer["digest"]),
+                size=int(layer.get("size") or 0),
+                compressed=not str(layer.get("mediaType")).endswith("tar"),
+            )
+            for layer in self.document.get("layers") or ()
+        )
 
     @property
     def children(self) -> tuple[str, ...]:

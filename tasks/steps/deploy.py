@@ -9,7 +9,7 @@ The lock is held from the look to the record. Everything before `switch` changes
 
 import getpass
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -43,6 +43,7 @@ class Deployment:
         screen: where progress goes.
         login: gives the variables of the registry's login.
         before_change: called before anything of the host is changed; raises if it shall not be.
+        room: called with the images that the host lacks; raises if it has no room for them.
         timings: where durations go.
         keep: how many good releases the host keeps.
         kind: `deploy` or `rollback`.
@@ -55,6 +56,7 @@ class Deployment:
     host: Reached
     screen: Screen
     login: Callable[[], Mapping[str, str]]
+    room: Callable[[Iterable[str]], None]
     before_change: Callable[[], None] = lambda: None
     timings: Timings = field(default_factory=Timings)
     keep: int = 5
@@ -108,6 +110,8 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
     if current.release and candidate.matches(current.release) and not aim.plan and not unfinished:
         return Result(release=current.release, plan=aim.plan, recorded=False)
     d.before_change()
+    with d.timings.phase("look"):
+        d.room(candidate.pins()[name] for name in aim.plan.services("pull"))
     executor = _executor(d, aim, candidate.compose)
     release = _staged(d, candidate, aim, current.release, only)
     previous_files = current.release.files if current.release else {}

@@ -8,7 +8,7 @@ from tasks.core import history
 from tasks.core.errors import OnevmError, UsageError
 from tasks.core.model import Stack
 from tasks.core.release import Release
-from tasks.steps import bake, on_host, planning, publish, ready, recorded, run, selection, summary, variables
+from tasks.steps import bake, on_host, planning, publish, ready, recorded, room, run, selection, summary, variables
 from tasks.steps import deploy as deployment
 from tasks.steps.candidate import Candidate
 from tasks.steps.images import Image
@@ -139,6 +139,7 @@ def _go(
             screen=screen,
             login=lambda: r.login,
             before_change=lambda: gate.check(stack.name),
+            room=lambda lacking: room.check(r, stack, lacking),
             keep=r.project.configuration.hosts[stack.host].keep_releases,
             kind=kind,
             built=on_host.ON_HOST if any(not image.pushed for image in (images or {}).values()) else "",

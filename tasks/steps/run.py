@@ -3,9 +3,9 @@
 import os
 import secrets
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import PurePosixPath
@@ -19,7 +19,9 @@ from tasks.adapters.transport import Local
 from tasks.core import config
 from tasks.core.contents import ContentHashes
 from tasks.core.errors import ConfigurationError, OnevmError
+from tasks.core.manifest import Layer, Platform
 from tasks.core.model import Registry, Stack
+from tasks.core.reference import Reference
 from tasks.core.secret import Secret
 from tasks.steps import output, reaching, variables
 from tasks.steps.inputs import Sources
@@ -103,14 +105,28 @@ class Run:
         Raises:
             OnevmError: the registry cannot be asked.
         """
+        with self._registry_of(reference) as (client, image):
+            return client.head(image.repository, image.manifest)
+
+    def layers_of(self, reference: str, platform: Platform) -> tuple[Layer, ...]:
+        """Ask an image's own registry for its layers on a platform.
+
+        Raises:
+            OnevmError: the registry does not have it, or cannot be asked.
+        """
+        with self._registry_of(reference) as (client, image):
+            return client.image_manifest(image.repository, image.manifest, platform).layers
+
+    @contextmanager
+    def _registry_of(self, reference: str) -> Iterator[tuple[RegistryClient, Reference]]:
         from tasks.adapters.retry import Patience
-        from tasks.core.reference import Reference
 
         image = Reference.parse(reference)
         if image.registry == self.registry.host:
-            return self.registry.head(image.repository, image.manifest)
+            yield self.registry, image
+            return
         with RegistryClient(image.registry, patience=Patience(attempts=2, total=10)) as client:
-            return client.head(image.repository, image.manifest)
+            yield client, image
 
     @cached_property
     def hashes(self) -> ContentHashes:

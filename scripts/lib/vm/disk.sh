@@ -23,7 +23,7 @@ disk_up() {
     printf '127.0.0.1 localhost\n127.0.1.1 %s\n' "$NAME" >"$DISK/etc/hosts"
     # The machine's disks and crontabs are not the VM's, though its /etc is a copy.
     : >"$DISK/etc/fstab"
-    rm -f "$DISK"/etc/cron.d/*
+    rm -f "$DISK"/etc/crontab "$DISK"/etc/cron.d/*
     printf '%s\n' "$2" >"$VM/swap"
     printf '%s\n' "$1" >"$VM/store"
 }

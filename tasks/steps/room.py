@@ -1,0 +1,95 @@
+"""Whether a host's disk has room for the images that it lacks; asked before the first is pulled."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+
+from tasks.adapters.registry import platform_of
+from tasks.adapters.transport import Transport
+from tasks.core.errors import OnevmError
+from tasks.core.manifest import Layer, Platform
+from tasks.core.model import Stack
+from tasks.core.reference import Reference
+from tasks.steps.run import Run
+
+READ_SECONDS = 10
+MEGABYTE = 1_000_000
+PARALLEL_LOOKUPS = 8
+MOST_KNOWN = 100  # images of the host whose layers are looked up
+# What a compressed layer takes unpacked, beside itself: an engine keeps both until it is done, containerd's for good.
+UNPACKED = 2.5
+CONTAINERD = "/var/lib/containerd"
+
+
+def check(r: Run, stack: Stack, images: Iterable[str]) -> None:
+    """Make sure that a host has room for images.
+
+    Where a registry or the host does not say how large something is, this says nothing either: the pull will.
+
+    Args:
+        r: the run's resources.
+        stack: the stack.
+        images: `repository@digest` of those that the host lacks.
+
+    Raises:
+        OnevmError: it has not; with the figures.
+    """
+    lacking = sorted(set(images))
+    if not lacking:
+        return
+    host = r.host(stack)
+    with ThreadPoolExecutor(PARALLEL_LOOKUPS) as pool:
+        told = pool.submit(host.engine.info)
+        found = list(pool.map(lambda image: _layers(r, image, Platform()), lacking))
+        info = told.result()
+        platform = platform_of(str(info.get("Architecture", "")))
+        place, free = _free(host.transport, info)
+        wanted = {layer.digest: layer for layers in found for layer in layers}
+        if free is None or _need(wanted.values()) <= free:
+            return
+        # Only now, for it takes more questions: without the layers that the host has, and for its own platform.
+        found = list(pool.map(lambda image: _layers(r, image, platform), lacking))
+        wanted = {layer.digest: layer for layers in found for layer in layers}
+        known = islice(host.engine.digests_in({Reference.parse(image).name for image in lacking}), MOST_KNOWN)
+        for layers in pool.map(lambda image: _layers(r, image, platform), known):
+            for layer in layers:
+                wanted.pop(layer.digest, None)
+    need = _need(wanted.values())
+    if need > free:
+        size = sum(layer.size for layer in wanted.values())
+        raise OnevmError(
+            f"stack {stack.name}: host {stack.host} has no room for its new images: {_megabytes(size)} to pull,"
+            f" about {_megabytes(need)} with what they unpack to, and {_megabytes(free)} are free at {place}",
+            detail="\n".join(
+                f"{_megabytes(sum(x.size for x in layers if x.digest in wanted))} of {image}"
+                for image, layers in zip(lacking, found, strict=True)
+            ),
+            next_step="nothing was touched; make room there: /usr/local/lib/onevm/prune (of `doit vm`)",
+        )
+
+
+def _layers(r: Run, image: str, platform: Platform) -> Sequence[Layer]:
+    try:
+        return r.layers_of(image, platform)
+    except OnevmError:
+        return ()
+
+
+def _need(layers: Iterable[Layer]) -> int:
+    return int(sum(layer.size * (1 + (UNPACKED if layer.compressed else 1)) for layer in layers))
+
+
+def _free(transport: Transport, info: Mapping[str, object]) -> tuple[str, int | None]:
+    """Return where the engine keeps its images, and the bytes that are free there; None if that cannot be seen."""
+    root = str(info.get("DockerRootDir") or "")
+    places = [root] if root else []
+    if "io.containerd.snapshotter.v1" in str(info.get("DriverStatus")):
+        places.append(CONTAINERD)
+    said = transport.run(["df", "-P", "-k", "--", *places], timeout=READ_SECONDS, check=False).stdout if places else ""
+    rows = [line.split() for line in said.splitlines()[1:]]
+    free = [int(row[3]) * 1024 for row in rows if len(row) > 4 and row[3].isdigit()]  # noqa: PLR2004 - see df(1), -P
+    return root, min(free, default=None)
+
+
+def _megabytes(size: int) -> str:
+    return f"{-(-size // MEGABYTE)} MB"

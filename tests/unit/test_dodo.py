@@ -140,6 +140,16 @@ def test_one_stack_has_full_names_its_group_and_short_names(one: dict[str, Any])
 
 
 @needs_compose
+def test_doit_vm_leaves_this_machine_alone_unless_it_is_named(one: dict[str, Any], tmp_path: Path) -> None:
+    assert of(one, "vm") == {"check", "here"}
+    assert one["vm"]["task_dep"] == []
+    done = doit(configured(tmp_path, shop=SHOP), "vm")
+    assert done.returncode == 3, done
+    assert "changes that only if it is named" in done.stderr
+    assert "next: " in done.stderr
+
+
+@needs_compose
 def test_order_is_data(one: dict[str, Any]) -> None:
     tasks = one
 

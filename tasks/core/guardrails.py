@@ -217,10 +217,11 @@ def differs(machine: Machine, file: Wanted) -> bool:
 
 
 def _units(kind: str, after: str, calendar: str) -> Mapping[str, bytes]:
+    described = f"Description=Onevm, {after.replace('%', '%%')}"
     service = [
         "# Written by Onevm.",
         "[Unit]",
-        f"Description=Onevm, {after}",
+        described,
         "After=docker.service",
         "",
         "[Service]",
@@ -235,7 +236,7 @@ def _units(kind: str, after: str, calendar: str) -> Mapping[str, bytes]:
     timer = [
         "# Written by Onevm.",
         "[Unit]",
-        f"Description=Onevm, {after}",
+        described,
         "",
         "[Timer]",
         f"OnCalendar={calendar}",

@@ -148,7 +148,6 @@ def test_the_second_time_nothing_changes_and_no_container_is_touched(shop: Remot
     [
         ('{"debug": true,}\n', "line 1"),
         ('{"debgu": true}\n', "don't match any configuration option: debgu"),
-        ('{"log-opts": {"max-size": 5}}\n', "log-opts"),
     ],
 )
 def test_a_daemon_json_that_is_no_good_is_refused_untouched(shop: RemoteShop, text: str, words: str) -> None:
@@ -493,16 +492,30 @@ def test_a_deploy_that_does_not_fit_is_stopped_before_the_pull(shop: RemoteShop)
     vm = shop.vm
     before, there, releases = started(vm), images(vm), shop.releases()
     forge = Forge(lab_registry(), f"{shop.name}/large")
-    try:
-        large = f"{lab_registry()}/{forge.repository}@{forge.image(80_000_000)}"
+
+    def use(digest: str) -> None:
         with shop.compose() as compose:
-            compose["services"]["e"]["image"] = large
-        shop.commit("Use a large image")
+            compose["services"]["e"]["image"] = f"{lab_registry()}/{forge.repository}@{digest}"
+        shop.commit(f"Use {digest}")
+
+    try:
+        use(forge.image(80_000_000))
         ran = shop.doit("deploy")
         assert ran.code == 1
         assert "has no room for its new images: 81 MB to pull, about 281 MB" in said(ran)
         assert "MB are free at /data/docker" in said(ran)
         assert "nothing was touched" in said(ran)
         assert (started(vm), images(vm), shop.releases()) == (before, there, releases)
+
+        base = forge.image(20_000_000, base="base/busybox:1")
+        use(base)
+        shop.doit("deploy").ok()
+        vm.inside("sh", "-c", "fallocate -l $(($(df -k --output=avail /data | tail -n 1) - 50000))k /data/filler")
+        use(forge.image(1_000_000, base=f"{forge.repository}@{base}"))
+        shop.doit("deploy").ok()
+        assert forge.made[-1] in shop.running()["e"].image, "of its 23 MB, the host has 22"
+        use(forge.image(20_000_001, base=f"{forge.repository}@{base}"))
+        assert "21 MB to pull, about 71 MB" in said(shop.doit("deploy"))
     finally:
+        vm.inside("rm", "-f", "/data/filler")
         forge.close()

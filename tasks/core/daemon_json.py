@@ -27,12 +27,14 @@ class Merged:
         changes: what was put in, in words; empty if the text is as it was.
         notes: what somebody has set, and stays.
         restart: whether some of it counts only after the engine was restarted.
+        live_restore: whether the file turns live-restore on.
     """
 
     text: str
     changes: tuple[str, ...]
     notes: tuple[str, ...]
     restart: bool
+    live_restore: bool
 
 
 class _Span(NamedTuple):
@@ -76,7 +78,13 @@ def merge(text: str, *, size: str, files: int, flags: Collection[str], swarm: bo
         # The inner one first: it may stand anywhere, and the end of the file moves with it.
         span = spans["log-opts"]
         text = text[: span.start] + _with(text[span.start : span.end], logs) + text[span.end :]
-    return Merged(text=_with(text, top), changes=tuple(changes), notes=tuple(notes), restart=bool(logs))
+    return Merged(
+        text=_with(text, top),
+        changes=tuple(changes),
+        notes=tuple(notes),
+        restart=bool(logs),
+        live_restore=(data | top).get("live-restore") is True,
+    )
 
 
 def flag_names(words: Collection[str]) -> frozenset[str]:

@@ -50,6 +50,7 @@ class Item:
         make_swap: megabytes of the swap file to make; 0 to turn on the one that is there; None for neither.
         swappiness: what to tell the running kernel.
         timer: the timer to turn on.
+        live_restore: whether the engine must have live-restore on in the end.
     """
 
     kind: Kind
@@ -62,6 +63,7 @@ class Item:
     make_swap: int | None = None
     swappiness: int | None = None
     timer: str = ""
+    live_restore: bool = False
 
 
 def files_to_look_at() -> tuple[str, ...]:
@@ -73,8 +75,16 @@ def files_to_look_at() -> tuple[str, ...]:
     return tuple(names)
 
 
-def engine(machine: Machine, settings: VmSettings, *, swarm: bool, rootless: bool) -> Item:
-    """Return the item of the engine's own configuration."""
+def engine(machine: Machine, settings: VmSettings, *, swarm: bool, rootless: bool, live: bool) -> Item:
+    """Return the item of the engine's own configuration.
+
+    Args:
+        machine: the host.
+        settings: what is wanted.
+        swarm: whether the engine is in a swarm.
+        rootless: whether it runs without root.
+        live: whether it has live-restore on.
+    """
     title = "engine: log rotation, live-restore"
     if rootless:
         return Item(kind="engine", title=title, problem="the engine is rootless", next_step="see its own daemon.json")
@@ -101,10 +111,12 @@ def engine(machine: Machine, settings: VmSettings, *, swarm: bool, rootless: boo
     notes = list(merged.notes)
     if merged.restart or machine.restart_due:
         notes.append(RESTART)
+    unread = merged.live_restore and not live and not merged.changes
     return Item(
         kind="engine",
         title=title,
-        changes=merged.changes,
+        changes=("live-restore is in the file, and the engine has not read it",) if unread else merged.changes,
+        live_restore=merged.live_restore,
         files=(Wanted(path=machine.daemon, content=merged.text.encode(), mode="keep"),) if merged.changes else (),
         notes=tuple(notes),
     )

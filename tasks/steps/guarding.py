@@ -3,6 +3,7 @@
 who are we there -> look -> items -> plan -> files (with backups) -> reload, swap, timers -> caps
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -88,6 +89,7 @@ def look(host: Host, reached: Reached) -> Place:
             machine,
             settings,
             swarm=(info.get("Swarm") or {}).get("LocalNodeState", "inactive") not in {"inactive", ""},
+            live=bool(info.get("LiveRestoreEnabled")),
             rootless=any("rootless" in option for option in info.get("SecurityOptions") or ()),
         ),
         guardrails.prune(
@@ -152,18 +154,27 @@ def _changed(place: Place, item: Item, row: Row) -> Row:
 def _engine(place: Place, item: Item) -> None:
     """Write daemon.json if the engine itself would take it, and let the engine read it."""
     machine, rails = place.machine, place.rails
-    (file,) = item.files
     check = [machine.dockerd, "--validate", *_without_config_file(machine.flags[1:]), "--config-file"]
-    rails.put(file, machine, check)
-    rails.reload(machine.pid)
-    wanted = any("live-restore" in change for change in item.changes)
-    deadline = time.monotonic() + RELOAD_SECONDS
-    while wanted and not place.reached.engine.info().get("LiveRestoreEnabled"):
-        if time.monotonic() > deadline:
+    for file in item.files:
+        rails.put(file, machine, check)
+    try:
+        rails.reload(machine.pid)
+        if item.live_restore:
+            _await_live_restore(place)
+    except OnevmError:
+        for file in item.files:
             rails.restore(file.path, machine)
+        with contextlib.suppress(OnevmError):
             rails.reload(machine.pid)
+        raise
+
+
+def _await_live_restore(place: Place) -> None:
+    deadline = time.monotonic() + RELOAD_SECONDS
+    while not place.reached.engine.info().get("LiveRestoreEnabled"):
+        if time.monotonic() > deadline:
             raise OnevmError(
-                f"the engine did not take {file.path} within {RELOAD_SECONDS:g} s; it is as it was",
+                f"the engine did not take {place.machine.daemon} within {RELOAD_SECONDS:g} s; it is as it was",
                 next_step="see the engine's log: journalctl -u docker",
             )
         time.sleep(0.2)

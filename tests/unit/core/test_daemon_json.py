@@ -43,7 +43,7 @@ def test_what_is_missing_is_put_in_and_all_else_stays(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "{}", '{"debug": true}', ODD])
 def test_the_second_time_nothing_changes(text: str) -> None:
     once = merged(text)
-    assert merged(once.text) == Merged(text=once.text, changes=(), notes=(), restart=False)
+    assert merged(once.text) == Merged(text=once.text, changes=(), notes=(), restart=False, live_restore=True)
 
 
 def test_the_layout_of_what_was_there_stays() -> None:

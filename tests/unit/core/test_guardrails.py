@@ -140,20 +140,25 @@ def test_the_engines_item_names_what_is_in_the_way() -> None:
         "line 1, column 2": machine(files={path: File(mode="644", content=b"{,}")}),
     }
     for words, found in cases.items():
-        item = guardrails.engine(found, VmSettings(), swarm=False, rootless=False)
+        item = guardrails.engine(found, VmSettings(), swarm=False, rootless=False, live=False)
         assert words in item.problem
         assert item.next_step
         assert not item.files
-    assert "rootless" in guardrails.engine(machine(), VmSettings(), swarm=False, rootless=True).problem
+    assert "rootless" in guardrails.engine(machine(), VmSettings(), swarm=False, rootless=True, live=False).problem
 
 
 def test_a_restart_that_is_still_to_come_is_said_every_time() -> None:
-    first = guardrails.engine(machine(), VmSettings(), swarm=False, rootless=False)
+    first = guardrails.engine(machine(), VmSettings(), swarm=False, rootless=False, live=False)
     assert first.notes == (guardrails.RESTART,)
     files = {first.files[0].path: File(mode="644", content=first.files[0].content)}
-    again = guardrails.engine(machine(files=files, restart_due=True), VmSettings(), swarm=False, rootless=False)
+    again = guardrails.engine(
+        machine(files=files, restart_due=True), VmSettings(), swarm=False, rootless=False, live=True
+    )
     assert (again.changes, again.notes) == ((), (guardrails.RESTART,))
-    assert not guardrails.engine(machine(files=files), VmSettings(), swarm=False, rootless=False).notes
+    assert not guardrails.engine(machine(files=files), VmSettings(), swarm=False, rootless=False, live=True).notes
+    unread = guardrails.engine(machine(files=files), VmSettings(), swarm=False, rootless=False, live=False)
+    assert "has not read it" in unread.changes[0]
+    assert not unread.files
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from tasks.core.caps import MEGABYTE
-from tasks.core.errors import UsageError
+from tasks.core.errors import OnevmError, UsageError
 from tasks.steps import guarding, outcome, run, variables
 from tasks.steps.guarding import Guarded, Row
 from tasks.steps.naming import Task, broken
@@ -30,7 +30,14 @@ def vm(hosts: Sequence[str], *, check: bool) -> None:
             "the only host is this machine, and `doit vm` changes that only if it is named",
             next_step="`doit vm:check` looks at it, `doit vm:local` (or whatever the host is called) changes it",
         )
-    found = [_guarded(host, check) for host in hosts]
+    found = []
+    for host in hosts:
+        try:
+            found.append(_guarded(host, check))
+        except OnevmError as error:
+            # The others are not to wait for a host that cannot be reached.
+            run.run().screen.error(str(error))
+            outcome.note(error.exit_code)
     if variables.as_json():
         run.run().screen.document({"schema": 1, "hosts": [asdict(one) for one in found]})
     if any(row.state == "failed" for one in found for row in one.rows):

@@ -12,9 +12,9 @@ shift 5
 if [ -L "$path" ]; then path=$(readlink -f "$path"); fi
 umask 022
 mkdir -p "${path%/*}"
-new=$path.onevm-new
+new=$(mktemp "$path.XXXXXX")
 trap 'rm -f "$new"' EXIT
-(umask 077 && cat >"$new")
+cat >"$new"
 # A connection that breaks ends the input early, and says nothing.
 [ "$(wc -c <"$new")" -eq "$size" ] || { echo 'it did not arrive whole' >&2; exit 1; }
 if [ $# -gt 0 ]; then "$@" "$new" >&2; fi

@@ -3,12 +3,14 @@
 python-on-whales would run `bake --print` first and lose the error text; this goes to the program directly.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.adapters import refusals, temporary
+from tasks.adapters.credentials import docker_folder
 from tasks.adapters.process import CommandFailed, lines, run, tail
 from tasks.core.errors import OnevmError, ToolError
 from tasks.core.secret import Secret
@@ -61,6 +63,9 @@ def bake(
         quiet = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1", "BUILDX_EXPERIMENTAL": "0", "DOCKER_BUILDKIT": "1"}
         # From 0.20 on buildx refuses contexts outside the working directory otherwise; ours are in services.toml.
         quiet["BUILDX_BAKE_ENTITLEMENTS_FS"] = "0"
+        if is_context(builder):
+            # The engine of another Docker context is a builder under its name, which buildx uses in that context only.
+            quiet["DOCKER_CONTEXT"] = builder
         with lines(args, timeout=BAKE_SECONDS, env={**quiet, **env}) as (stream, child):
             for step in solve.read(stream):
                 tell(step)
@@ -71,6 +76,12 @@ def bake(
                 if isinstance(values, dict) and "containerimage.digest" in values:
                     digests[target] = values["containerimage.digest"]
         return Baked(ok=code == 0, digests=digests, solve=solve)
+
+
+def is_context(builder: str) -> bool:
+    """Whether a builder is the engine of a Docker context: such as a build machine over SSH."""
+    meta = docker_folder() / "contexts" / "meta" / hashlib.sha256(builder.encode()).hexdigest() / "meta.json"
+    return builder != "default" and meta.is_file()
 
 
 def check_version() -> Version:

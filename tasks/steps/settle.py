@@ -56,7 +56,13 @@ def settle(r: run.Run, image: Image, target: str, *, engine: Engine, baked: Bake
         return
     if image.pushed:
         image.digest = publish_key(r, image, digest)
-    _name_locally(engine, image, building)
+    if not _name_locally(engine, image, building) and not image.pushed:
+        image.state = "failed"
+        image.error = OnevmError(
+            f"{image.name}: the builder made its image, and keeps it to itself",
+            next_step="`doit push` puts it into the registry; for this machine's engine, name a builder of its own",
+        )
+        return
     image.state = "built"
 
 
@@ -81,8 +87,11 @@ def publish_key(r: run.Run, image: Image, digest: str) -> str:
     return r.registry.head(image.path, tag) or digest
 
 
-def _name_locally(engine: Engine, image: Image, building: str) -> None:
+def _name_locally(engine: Engine, image: Image, building: str) -> bool:
+    """Name what an engine has of a bake by its key; returns whether it has it."""
     name = f"{image.repository}:{building}"
-    if engine.present([name]):
+    there = bool(engine.present([name]))
+    if there:
         engine.tag(name, image.keyed_name)
         engine.untag([name])
+    return there

@@ -1,17 +1,19 @@
-"""check: are tools, engine, builder, registry and hosts as Onevm needs them? Only looks.
+"""check: are tools, engine, builder, registry and hosts as Onevm needs them, and what will hurt in the stacks' files?
 
-services.toml and the Compose files are checked by every command before anything else.
+Only looks. services.toml and the Compose files are read by every command before anything else; here the rules of
+`core/lint` are asked about them, and with `images=1` about the images that the local engine has.
 """
 
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from tasks.steps import checking, outcome, run, variables
+from tasks.steps import checking, listing, outcome, run, variables
 from tasks.steps.naming import Task, broken
 from tasks.steps.outcome import action
-from tasks.steps.project import project
+from tasks.steps.project import project, start_folder
+from tasks.steps.report import report
 
-DOC = "check tools, engine, builder, registry, hosts and stacks; only looks"
+DOC = "check tools, engine, builder, registry, hosts, and the stacks' files by rules; only looks"
 
 
 @action
@@ -19,17 +21,21 @@ def check() -> None:
     """Look at everything, and end with 1 if something fails."""
     r = run.run()
     found = checking.findings(r)
+    rules = report(r, images=variables.flag("images"))
+    found += rules.looks
+    base = start_folder()
     if variables.as_json():
-        r.screen.document({"schema": 1, "findings": [asdict(f) for f in found]})
+        r.screen.document({"schema": 1, "findings": [asdict(f) for f in found], **listing.document(rules, base)})
     else:
         rows = [[f.subject, f.state, f.detail, f.next_step] for f in found]
         r.screen.table("", ["what", "state", "found", "next step"], rows)
-    if any(f.state == "failed" for f in found):
+        listing.show(r.screen, rules, base)
+    if any(f.state == "failed" for f in found) or any(f.severity == "error" for f in rules.faults):
         outcome.note(1)
 
 
 def task_check() -> Iterator[Task]:
-    """Check tools, engine, builder, registry, hosts and stacks; only looks."""
+    """Check tools, engine, builder, registry, hosts, and the stacks' files by rules; only looks."""
     found = project()
     if found.broken:
         yield from broken("check", DOC, found.broken)

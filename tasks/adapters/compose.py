@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.adapters.host_compose import check_version
-from tasks.adapters.process import CommandFailed, run
+from tasks.adapters.process import CommandFailed, Completed, run
 from tasks.core.compose import document, without_values
 from tasks.core.errors import OnevmError, ToolError
 from tasks.core.model import Stack
@@ -22,6 +22,7 @@ _CACHE_SCHEMA = 2
 _ELSEWHERE = re.compile(r"\b(?:include|extends)[\"']?\s*:")
 # With or without a dollar: `args: [NAME]` takes its value from the environment too.
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_WARNING = re.compile(r'level=warning msg="((?:\\.|[^"\\])*)"')
 _COMPOSE_VARIABLES = ("COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME", "DOCKER_DEFAULT_PLATFORM")
 
 NO_ENV_FILE = "env file"
@@ -59,6 +60,19 @@ def read_project(stack: Stack, cache: Path) -> tuple[dict[str, Any], frozenset[s
     return definition, active
 
 
+def read_whole(stack: Stack) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return all that `docker compose config` says of a checkout, every profile on, and what it warns of.
+
+    Runtime values are in it, so it is handled like a secret: never kept, never shown.
+
+    Raises:
+        OnevmError: Compose refuses the files; its own words are the detail.
+    """
+    done = _configured(stack, "--profile", "*", "config", "--format", "json")
+    warnings = dict.fromkeys(m.replace('\\"', '"') for m in _WARNING.findall(done.stderr))
+    return document(done.stdout), tuple(warnings)
+
+
 def _cache_file(stack: Stack, cache: Path) -> Path | None:
     if os.environ.get("COMPOSE_ENV_FILES"):
         return None
@@ -85,8 +99,12 @@ def command(stack: Stack) -> list[str]:
 
 
 def _config(stack: Stack, *args: str) -> str:
+    return _configured(stack, *args).stdout
+
+
+def _configured(stack: Stack, *args: str) -> Completed:
     try:
-        return run([*command(stack), *args], timeout=CONFIG_SECONDS, cwd=stack.path).stdout
+        return run([*command(stack), *args], timeout=CONFIG_SECONDS, cwd=stack.path)
     except CommandFailed as failed:
         if NO_ENV_FILE in failed.stderr and "not found" in failed.stderr:
             with _without_env_files(stack) as override:
@@ -94,9 +112,9 @@ def _config(stack: Stack, *args: str) -> str:
         raise _explained(stack, failed) from None
 
 
-def _config_with(stack: Stack, override: Path, args: Sequence[str]) -> str:
+def _config_with(stack: Stack, override: Path, args: Sequence[str]) -> Completed:
     try:
-        return run([*command(stack), "-f", str(override), *args], timeout=CONFIG_SECONDS, cwd=stack.path).stdout
+        return run([*command(stack), "-f", str(override), *args], timeout=CONFIG_SECONDS, cwd=stack.path)
     except CommandFailed as failed:
         raise _explained(stack, failed) from None
 

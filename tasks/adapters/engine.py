@@ -6,13 +6,15 @@ time limit. Both mean the engine of DOCKER_HOST or the current context, or a giv
 
 import contextlib
 import json
+import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 from urllib.parse import quote
 
 from tasks.adapters import engine_socket, refusals
-from tasks.adapters.process import GRACE_SECONDS, CommandFailed, Completed, lines, run
+from tasks.adapters.process import GRACE_SECONDS, CommandFailed, Completed, lines, piped, run
 from tasks.core.errors import OnevmError, ToolError
 from tasks.core.images import CONTENT_KEY_LABEL
 from tasks.core.observed import Container, Observed, container
@@ -23,6 +25,7 @@ from tasks.core.versions import OLDEST_ENGINE, Version
 READ_SECONDS = 30
 PULL_SECONDS = 1800
 REMOVE_SECONDS = 120
+LOOK_LABEL = "dev.onevm.look"
 PROJECT_LABEL = "com.docker.compose.project"
 
 
@@ -129,6 +132,53 @@ class Engine:
         if done.returncode and "no such image" not in done.stderr.lower():
             raise explained(CommandFailed(["docker", "image", "inspect"], returncode=1, stderr=done.stderr, limit=0))
         return dict(json.loads(done.stdout)[0]) if done.returncode == 0 else None
+
+    def image(self, reference: str) -> Mapping[str, Any] | None:
+        """Return what `docker image inspect` says of an image, None if the engine does not have it."""
+        return self._image(reference)
+
+    def layers(self, reference: str) -> list[tuple[int, str]]:
+        """Return the layers of an image, the last one first: bytes, and the instruction that made each."""
+        if self._socket:
+            found = self._get(f"/images/{quote(reference)}/history") or ()
+            return [(int(entry["Size"]), str(entry["CreatedBy"])) for entry in found]
+        form = "{{.Size}}\t{{.CreatedBy}}"
+        done = self._docker("history", "--no-trunc", "--human=false", "--format", form, reference)
+        rows = (line.partition("\t") for line in done.stdout.splitlines())
+        return [(int(size), by) for size, _, by in rows if size.isdigit()]
+
+    @contextlib.contextmanager
+    def files(self, reference: str) -> Iterator[IO[bytes]]:
+        """Give the files of an image as a tar stream. A container is made for it, and never started.
+
+        Raises:
+            OnevmError: the engine does not have the image, or gives it not in time.
+        """
+        self._sweep_looks()
+        mark = f"{LOOK_LABEL}={os.getpid()}"
+        # Without a command of its own an image needs one to make a container; it is never run.
+        made = self._docker(
+            "create", "--label", mark, "--network", "none", "--entrypoint", "/", reference, timeout=PULL_SECONDS
+        )
+        where = ["-H", self.socket] if self.socket else []
+        try:
+            with piped(["docker", *where, "export", made.stdout.strip()], timeout=PULL_SECONDS) as stream:
+                yield stream
+        except CommandFailed as failed:
+            raise self._explain(explained(failed)) from None
+        finally:
+            self._docker("rm", "--force", "--volumes", made.stdout.strip(), timeout=REMOVE_SECONDS, check=False)
+
+    def _sweep_looks(self) -> None:
+        """Remove the containers of looks that were killed on this machine."""
+        form = f'{{{{.ID}}}} {{{{.Label "{LOOK_LABEL}"}}}}'
+        listed = self._docker(
+            "ps", "--all", "--filter", f"label={LOOK_LABEL}", "--filter", "status=created", "--format", form
+        )
+        rows = [line.split() for line in listed.stdout.splitlines()]
+        gone = [row[0] for row in rows if len(row) > 1 and not Path("/proc", row[1]).exists()]
+        if gone and Path("/proc/self").exists():
+            self._docker("rm", "--force", "--volumes", *gone, timeout=REMOVE_SECONDS, check=False)
 
     def observe(self, project: str, images: Iterable[str]) -> Observed:
         """Return the snapshot of a project."""

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tasks.core.errors import OnevmError, ToolError
 from tasks.core.secret import Secret
@@ -266,6 +266,38 @@ def lines(
     try:
         pipe = child.stdout
         yield (line.decode(errors="replace").rstrip("\r\n") for line in pipe or ()), child
+    finally:
+        watchdog.cancel()
+        finish(child)
+
+
+@contextlib.contextmanager
+def piped(args: Sequence[str], *, timeout: float) -> Iterator[IO[bytes]]:
+    """Start a command and give its standard output as bytes, while it runs; it is ended on leaving.
+
+    Raises:
+        CommandFailed: it failed, although its output was read to the end, or the time limit struck.
+        ToolError: the program is not installed.
+    """
+    child = start(args)
+    struck = threading.Event()
+
+    def strike() -> None:
+        struck.set()
+        _kill(child, signal.SIGKILL)
+
+    watchdog = threading.Timer(timeout, strike)
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        if child.stdout is None:
+            raise AssertionError("it was started with a pipe")
+        yield child.stdout
+        child.stdout.read()
+        code = child.wait()
+        if code:
+            words = child.stderr.read().decode(errors="replace") if child.stderr else ""
+            raise CommandFailed(args, returncode=None if struck.is_set() else code, stderr=words, limit=timeout)
     finally:
         watchdog.cancel()
         finish(child)

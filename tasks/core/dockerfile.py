@@ -18,26 +18,33 @@ _WITH_HEREDOC = ("RUN", "COPY", "ADD")
 
 def instructions(text: str) -> Iterator[str]:
     """Yield the instructions of a Dockerfile, each on one line, without comments and heredocs."""
-    lines = iter(text.removeprefix("\ufeff").splitlines())
+    return (whole for _, whole, _ in numbered(text))
+
+
+def numbered(text: str) -> Iterator[tuple[int, str, str]]:
+    """Yield the instructions of a Dockerfile: the line each begins on, itself on one line, its heredocs."""
+    lines = enumerate(text.removeprefix("\ufeff").splitlines(), 1)
     escape = _escape(text)
-    whole = ""
-    for line in lines:
+    whole, first = "", 0
+    for number, line in lines:
         stripped = line.strip()
         if not stripped or stripped.startswith("#"):
             continue
+        first = first or number
         if stripped.endswith(escape):
             whole += stripped[:-1] + " "
             continue
         whole += stripped
-        yield whole
+        inside: list[str] = []
         if whole.partition(" ")[0].upper() in _WITH_HEREDOC:
             for words in _HEREDOC.findall(whole):
                 end = "".join(words)
-                while (inner := next(lines, None)) is not None and inner.strip("\t") != end:
-                    pass
-        whole = ""
+                while (inner := next(lines, (0, None))[1]) is not None and inner.strip("\t") != end:
+                    inside.append(inner)
+        yield first, whole, "\n".join(inside)
+        whole, first = "", 0
     if whole:
-        yield whole
+        yield first, whole, ""
 
 
 def _escape(text: str) -> str:
@@ -49,7 +56,9 @@ def _escape(text: str) -> str:
     return "\\"
 
 
-def _expand(text: str, values: Mapping[str, str]) -> str:
+def expand(text: str, values: Mapping[str, str]) -> str:
+    """Return a text without the variables in it, and without quotes around it."""
+
     def value(match: re.Match[str]) -> str:
         name = match[1] or match[4]
         found = values.get(name, "")
@@ -77,10 +86,10 @@ def starting_images(text: str, args: Mapping[str, str | None]) -> tuple[str, ...
         if not seen_from and (arg := _ARG.match(line)):
             for name, default in _DEFAULT.findall(arg[1]):
                 given = args.get(name)
-                values[name] = given if given is not None else _expand(default, values)
+                values[name] = given if given is not None else expand(default, values)
         elif start := _FROM.match(line):
             seen_from = True
-            image = _expand(start[1], values)
+            image = expand(start[1], values)
             if image.lower() not in stages and image != "scratch":
                 images[image] = None
             if start[2]:

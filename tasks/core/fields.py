@@ -76,6 +76,8 @@ class Fields:
             return self._named(data, item, key)
         if item.kind == "strings":
             return self._strings(data, item, key)
+        if item.kind == "reasons":
+            return self._reasons(data, item, key)
         message = _complaint(data, item)
         if message:
             self.report(key, message)
@@ -111,6 +113,21 @@ class Fields:
                 self.report((*key, index), message)
             good.append(None if message else value)
         return tuple(good)
+
+    def _reasons(self, data: Any, item: Key, key: KeyPath) -> dict[str, str]:
+        """Return a table with a reason for each name."""
+        if not isinstance(data, dict):
+            self.report(key, f'needs a table, like {_name(key)} = {{ {item.names[0]} = "why" }}, not {type_name(data)}')
+            return {}
+        for name, reason in data.items():
+            if name not in item.names:
+                near = hints.did_you_mean(name, item.names)
+                self.report(
+                    (*key, name), f"there is no such rule{near if 'did you mean' in near else '; see docs/rules'}"
+                )
+            elif not isinstance(reason, str) or not reason.strip():
+                self.report((*key, name), "needs the reason, as a string")
+        return {name: reason for name, reason in data.items() if name in item.names and isinstance(reason, str)}
 
 
 def type_name(value: Any) -> str:

@@ -1,5 +1,6 @@
 """The words of services.toml as values. What Compose already says is in `compose.py`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -93,7 +94,8 @@ class ServiceSettings:
     """What services.toml adds to a Compose service.
 
     `drain_seconds` is how long an old copy goes on with the requests it has, before it is told to stop;
-    `probe` is an address that is asked while the service is replaced.
+    `probe` is an address that is asked while the service is replaced; `ignore` has a reason for each rule of
+    `doit check` that shall say nothing.
     """
 
     rollout: RolloutKind = "auto"
@@ -101,6 +103,7 @@ class ServiceSettings:
     probe: str | None = None
     volatile_args: tuple[str, ...] = ()
     inputs: tuple[Path, ...] = ()
+    ignore: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,6 +118,7 @@ class Stack:
     files: tuple[str, ...] = ()
     verify: Verify | None = None
     hooks: Hooks = field(default_factory=Hooks)
+    ignore: Mapping[str, str] = field(default_factory=dict)
     services: dict[str, ServiceSettings] = field(default_factory=dict)
     source: Source = field(default_factory=Source, repr=False, compare=False)
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from tasks.core import syntax
+from tasks.core.lint.catalogue import RULES
 from tasks.core.model import CacheKind, OnFailure, RolloutKind
 
-Kind = Literal["string", "integer", "number", "boolean", "strings"]
+Kind = Literal["string", "integer", "number", "boolean", "strings", "reasons"]
 Check = Callable[[str], str | None]
 """Looks at a text (of a `strings` array: at each) and returns what is wrong with it, or None."""
 
@@ -26,6 +27,7 @@ class Key:
         check: looks at the syntax of a string.
         least: smallest number; a `number` (of seconds) must also be at most `most`.
         most: largest number.
+        names: the only names there are in a table of reasons.
         command: the value is a command line, in which `$` means what it means to a shell.
     """
 
@@ -35,6 +37,7 @@ class Key:
     check: Check | None = None
     least: int = 1
     most: int = 1_000_000
+    names: tuple[str, ...] = ()
     command: bool = False
 
 
@@ -112,6 +115,8 @@ HOOKS = Table(
     },
 )
 
+IGNORE = Key(kind="reasons", names=tuple(RULES))
+
 SERVICE = Table(
     keys={
         "rollout": Key(kind="string", choices=get_args(RolloutKind)),
@@ -119,6 +124,7 @@ SERVICE = Table(
         "probe": Key(kind="string", check=syntax.verify_url),
         "volatile_args": Key(kind="strings", check=syntax.arg_name),
         "inputs": Key(kind="strings", check=syntax.folder),
+        "ignore": IGNORE,
     },
 )
 
@@ -131,6 +137,7 @@ STACK = Table(
         "files": Key(kind="strings", check=syntax.travelling_path),
         "verify": VERIFY,
         "hooks": HOOKS,
+        "ignore": IGNORE,
         "services": Named(noun="service", item=SERVICE),
     },
 )

@@ -82,6 +82,7 @@ def build(name: str, values: Values, host: str, base: Path, source: Source) -> S
         files=tuple(os.path.normpath(file) for file in values.get("files", ())),
         verify=_verify(values["verify"]) if "verify" in values else None,
         hooks=Hooks(**values.get("hooks", {})),
+        ignore=values.get("ignore", {}),
         services=services,
         source=source,
         **more,

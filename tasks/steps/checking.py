@@ -7,10 +7,8 @@ from dataclasses import dataclass
 
 from tasks.adapters import buildx, host_compose, whales
 from tasks.adapters.engine import check_version
-from tasks.core import proxy, rollout
 from tasks.core.errors import OnevmError
 from tasks.core.model import Stack
-from tasks.steps import candidate
 from tasks.steps.run import Run
 
 GIB = 1024**3
@@ -51,8 +49,7 @@ def findings(r: Run) -> list[Finding]:
         if not project.configuration.hosts[name].is_local:
             looks.append((f"host {name}", lambda s=stack, n=name: _host(r, s, n)))  # type: ignore[misc]
     with ThreadPoolExecutor(len(looks)) as pool:
-        found = list(pool.map(lambda look: _explained(*look), looks))
-    return found + [lack for stack in project.stacks.values() for lack in _proxies(r, stack)]
+        return list(pool.map(lambda look: _explained(*look), looks))
 
 
 def _explained(subject: str, look: Callable[[], Finding]) -> Finding:
@@ -99,46 +96,7 @@ def _stack(r: Run, stack: Stack) -> Finding:
     commit = sources.commit
     project = r.project.compose[stack.name]
     subject = f"stack {stack.name}"
-    if stray := candidate.missing_files(stack, project):
-        return Finding(
-            subject=subject,
-            state="failed",
-            detail="; ".join(f"{service} mounts {path}" for service, path in stray)
-            + ", which does not travel with the release",
-            next_step=f"add it to stacks.{stack.name}.files",
-        )
-    if unchecked := sorted(n for n, s in project.active().items() if s.healthcheck is None and not s.is_one_shot):
-        return Finding(
-            subject=subject,
-            state="warning",
-            detail=f"commit {commit.sha[:7]}; no health check: {', '.join(unchecked)}",
-            next_step="without one a service counts as healthy when it has run 5 s",
-        )
     return _ok(subject, f"commit {commit.sha[:7]}, {len(project.built())} built, {len(project.active())} running")
-
-
-def _proxies(r: Run, stack: Stack) -> list[Finding]:
-    """Return what the stack's Caddyfiles lack for start-first rollouts."""
-    project = r.project.compose[stack.name]
-    able = frozenset(
-        name
-        for name, service in project.active().items()
-        if stack.settings(name).rollout != "recreate" and not rollout.obstacle(service, project)
-    )
-    folder = str(stack.path / rollout.UPSTREAMS)
-    mounts = (v for s in project.active().values() for v in s.definition.get("volumes") or ())
-    try:
-        contents, travelling = candidate.read_files(stack)
-    except OnevmError as error:
-        return [Finding(subject=f"stack {stack.name}", state="failed", detail=error.what, next_step=error.next_step)]
-    return [
-        Finding(subject=f"stack {stack.name}", state="warning", detail=str(lack), next_step=lack.mend)
-        for lack in proxy.lacks(
-            {name: contents[name] for name in travelling},
-            able,
-            mounted=any(volume.get("source") == folder for volume in mounts),
-        )
-    ]
 
 
 def _host(r: Run, stack: Stack, name: str) -> Finding:

@@ -62,6 +62,11 @@ def config_path() -> Path:
     return Path("services.toml").absolute()
 
 
+def start_folder() -> str:
+    """Return the folder that the user is in."""
+    return str(doit.get_initial_workdir() or Path.cwd())
+
+
 def cache_folder() -> Path:
     """Return the folder of this configuration's caches, made if need be. Deleting it costs time, never correctness."""
     folder = config_path().parent / ".onevm"

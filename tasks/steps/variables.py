@@ -17,6 +17,7 @@ KNOWN = {
     "lock_wait": "seconds to wait for another deploy of the same stack",
     "format": "format=json gives one JSON document",
     "force": "`doit ci force=1` overwrites workflow files that were edited by hand",
+    "images": "`doit check images=1` looks into images, too",
     "detailed": "`doit plan detailed=1` exits with 10 when something would change",
 }
 
@@ -38,7 +39,7 @@ def check() -> None:
         raise UsageError(f"build={text('build')} is not known", next_step="build=on-host, or leave it away")
     if text("build") and text("sha"):
         raise UsageError("sha= builds nothing, so build=on-host cannot be meant with it", next_step="leave one away")
-    for name in ("dirty", "detailed", "fail_fast", "force"):
+    for name in ("dirty", "detailed", "fail_fast", "force", "images"):
         flag(name)
     seconds("lock_wait", 0)
 

@@ -26,6 +26,7 @@ KINDS = {
     "number": "Number",
     "boolean": "Boolean",
     "strings": "Array of strings",
+    "reasons": "Table of strings",
 }
 MODELS = {
     "registry": Registry,
@@ -58,7 +59,7 @@ def uncommented() -> str:
 
 
 def flat(data: object, prefix: str = "") -> dict[str, object]:
-    if not isinstance(data, dict):
+    if not isinstance(data, dict) or prefix.endswith(".ignore") or prefix == "ignore":
         return {prefix: data}
     found: dict[str, object] = {}
     for name, value in data.items():

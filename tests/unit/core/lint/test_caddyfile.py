@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.core.proxy import lacks
+from tasks.core.lint.caddyfile import lacks
 
 WHOLE = """\
 :8080 {

@@ -13,8 +13,9 @@ _READ = re.compile(rf"{{file\.(?P<folder>[^}}]*?)/?{UPSTREAMS}/(?P<name>[A-Za-z0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lack:
-    """Something that is missing: where, what comes of it, and what to write."""
+    """Something that is missing: the rule, where, what comes of it, and what to write."""
 
+    rule: str
     file: str
     line: int
     what: str
@@ -48,20 +49,23 @@ def _of_file(file: str, text: str, services: frozenset[str], *, mounted: bool) -
             if name in services:
                 what = f"asks {name} by its own name: while it is replaced, requests wait or fail"
                 mend = f"dynamic a {{ name {{file./{UPSTREAMS}/{name}}}; port …; refresh 1s }}"
-                yield Lack(file=file, line=number, what=what, mend=mend)
+                yield Lack(rule="proxy-asks-service", file=file, line=number, what=what, mend=mend)
     if not reads:
         return
     first, name = reads[0]
     code = "\n".join(lines)
     if not mounted:
         what = f"reads {UPSTREAMS}/{name}, and no service mounts that folder"
-        yield Lack(file=file, line=first, what=what, mend=f'volumes: ["./{UPSTREAMS}:/{UPSTREAMS}:ro"] for the proxy')
+        mend = f'volumes: ["./{UPSTREAMS}:/{UPSTREAMS}:ro"] for the proxy'
+        yield Lack(rule="proxy-upstreams-not-mounted", file=file, line=first, what=what, mend=mend)
     if "lb_try_duration" not in code:
         what = "a refused connection is not tried again"
-        yield Lack(file=file, line=first, what=what, mend="lb_try_duration 10s in reverse_proxy")
+        mend = "lb_try_duration 10s in reverse_proxy"
+        yield Lack(rule="proxy-no-retry", file=file, line=first, what=what, mend=mend)
     if not re.search(r"\brefresh\s+\d", code):
         what = "the addresses behind a name are kept for a minute"
-        yield Lack(file=file, line=first, what=what, mend="refresh 1s beside the name")
+        mend = "refresh 1s beside the name"
+        yield Lack(rule="proxy-caches-addresses", file=file, line=first, what=what, mend=mend)
 
 
 def _named(line: str) -> Iterator[str]:

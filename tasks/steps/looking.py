@@ -1,0 +1,166 @@
+"""What only images can tell (`doit check images=1`): those of the local engine are looked into, none is started."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.adapters import image_files, proc_net, yaml_tree
+from tasks.core.errors import OnevmError
+from tasks.core.images import key_tag, repository
+from tasks.core.lint import images, listening, tree
+from tasks.core.lint.inventory import Image, Inventory, Layer
+from tasks.core.lint.rule import Fault
+from tasks.core.lint.subject import Service
+from tasks.core.model import Stack
+from tasks.core.observed import Container
+from tasks.core.release import Release
+from tasks.steps.linting import Linted
+from tasks.steps.run import Run
+
+_DEEPEST = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageSize:
+    """How large a service's image is, in bytes; `before` is that of the previous release's, 0 if nobody knows.
+
+    `missing` says why there is no image to look at.
+    """
+
+    stack: str
+    service: str
+    image: str = ""
+    size: int = 0
+    before: int = 0
+    layers: tuple[Layer, ...] = ()
+    missing: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Looked:
+    """What a service's image showed; `judged` are the rules that it answers better than the Dockerfile."""
+
+    size: ImageSize
+    faults: tuple[Fault, ...] = ()
+    judged: frozenset[str] = frozenset()
+    has_health_check: bool = False
+
+
+def look(r: Run, stack: Stack, linted: Linted) -> Iterator[Looked]:
+    """Yield what the images of a stack's running services show.
+
+    Raises:
+        OnevmError: the engine or the host does not answer.
+    """
+    releases, _ = r.folder(stack).releases()
+    current = r.folder(stack).current().release
+    good = [release for release in (current, *releases) if release and release.outcome == "good"]
+    containers = [c for c in r.host(stack).engine.containers(stack.name) if not c.one_off and c.state == "running"]
+    for service in linted.subject.services():
+        image = _image(r, stack, service, current)
+        if image is None:
+            word = (
+                f"`doit build:{stack.name}.{service.name}` makes it"
+                if service.service.build
+                else "`docker pull` brings it"
+            )
+            size = ImageSize(stack=stack.name, service=service.name, missing=f"not on this machine's engine; {word}")
+            yield Looked(size=size, faults=tuple(_listening(r, stack, service, containers)))
+            continue
+        before = _before(r, stack, service.name, image, good)
+        locks = _locks(service)
+        found = [
+            *images.faults(service, image, locks, _yaml),
+            *images.growth(service, image, before),
+            *_listening(r, stack, service, containers),
+        ]
+        yield Looked(
+            size=ImageSize(
+                stack=stack.name,
+                service=service.name,
+                image=image.reference,
+                size=image.size,
+                before=before,
+                layers=image.layers,
+            ),
+            faults=tuple(found),
+            judged=_judged(service, locks or image.inventory.texts),
+            has_health_check=image.has_health_check,
+        )
+
+
+def _judged(service: Service, locks: object) -> frozenset[str]:
+    if service.service.build is None:
+        return frozenset()
+    return frozenset({"package-cache", "build-tools", *(["dev-dependencies"] if locks else [])})
+
+
+def _image(r: Run, stack: Stack, service: Service, current: Release | None) -> Image | None:
+    """Return the image that a deploy would run, as far as the local engine has it."""
+    names = []
+    released = current.services.get(service.name) if current else None
+    if service.service.build is None:
+        names += [str(service.spec.get("image") or "")]
+        names += [released.image] if released else []
+    else:
+        key = r.sources(stack).glanced(service.name).key
+        names.append(f"{repository(r.project.configuration.registry, stack.name, service.name)}:{key_tag(key)}")
+        names += [released.image] if released and released.content_key == key else []
+    found = (image_files.look(r.engine, name) for name in names if name)
+    return next((image for image in found if image), None)
+
+
+def _before(r: Run, stack: Stack, name: str, image: Image, released: Sequence[Release]) -> int:
+    """Return the size of the last released image of a service that is another one than this; 0 if nobody has it."""
+    mine = (r.engine.image(image.reference) or {}).get("Id")
+    for service in (release.services[name] for release in released if name in release.services):
+        said = r.host(stack).engine.image(service.image)
+        if said and said.get("Id") != mine:
+            return int(said.get("Size") or 0)
+    return 0
+
+
+def _locks(service: Service) -> dict[str, str]:
+    """Return the lock files of a service's build context, by path."""
+    build = service.service.build
+    if build is None or build.is_remote:
+        return {}
+    found: dict[str, str] = {}
+    folders = [(Path(build.context), 0)]
+    while folders:
+        folder, depth = folders.pop()
+        try:
+            entries = sorted(folder.iterdir())
+        except OSError:
+            continue
+        for path in entries:
+            if path.is_dir() and not path.is_symlink() and depth < _DEEPEST and path.name not in _NOT_OURS:
+                folders.append((path, depth + 1))
+            elif Inventory.wants(str(path)) and path.is_file():
+                found[str(path)] = path.read_text(errors="replace")
+    return found
+
+
+_NOT_OURS = frozenset({"node_modules", ".git", ".venv", "venv", "__pycache__", "dist", "target", ".next"})
+
+
+def _yaml(text: str, file: str) -> tree.Node | None:
+    try:
+        documents = yaml_tree.parse(text, file)
+    except OnevmError:
+        return None
+    return documents[-1].root if documents else None
+
+
+def _listening(r: Run, stack: Stack, service: Service, containers: list[Container]) -> Iterator[Fault]:
+    """Yield why a container's health check gets no answer, if it gets none."""
+    host = r.host(stack)
+    for container in containers:
+        if container.service != service.name or container.health not in {"unhealthy", "starting"}:
+            continue
+        for entry in host.engine.inspect([container.id]):
+            found = proc_net.listening(host.transport, int(entry["State"].get("Pid") or 0))
+            # One that has just been started may listen soon.
+            if found is not None and (found or container.health == "unhealthy"):
+                yield from listening.faults(service, found)
+        return

@@ -1,0 +1,106 @@
+"""Everything that `doit check` finds by rules, in all stacks."""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from tasks.core.errors import OnevmError
+from tasks.core.lint.ignoring import sift
+from tasks.core.lint.rule import Fault, merged
+from tasks.core.model import Stack
+from tasks.steps import linting, looking
+from tasks.steps.checking import Finding
+from tasks.steps.linting import Linted
+from tasks.steps.looking import ImageSize, Looked
+from tasks.steps.run import Run
+
+PARALLEL_STACKS = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What was found.
+
+    Attributes:
+        faults: by stack, file and line.
+        ignored: what services.toml excepts, with the reasons.
+        images: the sizes of images, if they were looked at.
+        looks: what stands in the table of tools: which other linters there are, and what could not be read.
+    """
+
+    faults: tuple[Fault, ...]
+    ignored: tuple[tuple[Fault, str], ...]
+    images: tuple[ImageSize, ...]
+    looks: tuple[Finding, ...]
+
+
+def report(r: Run, *, images: bool) -> Report:
+    """Ask every rule about every stack.
+
+    Args:
+        r: the run's resources.
+        images: whether to look into images, too.
+    """
+    stacks = list(r.project.stacks.values())
+    with ThreadPoolExecutor(max(1, min(PARALLEL_STACKS, len(stacks)))) as pool:
+        parts = list(pool.map(lambda stack: _of(r, stack, images=images), stacks))
+    linted = [part for part, _, _ in parts if part]
+    said, more = linting.others(linted)
+    looks = [Finding(subject="linters", state="ok", detail=said)]
+    looks += [look for _, _, found in parts for look in found.looks]
+    faults = [fault for _, _, found in parts for fault in found.faults]
+    return Report(
+        faults=tuple(merged([*faults, *more])),
+        ignored=tuple(pair for _, _, found in parts for pair in found.ignored),
+        images=tuple(image for _, _, found in parts for image in found.images),
+        looks=tuple(looks),
+    )
+
+
+def _of(r: Run, stack: Stack, *, images: bool) -> tuple[Linted | None, Stack, Report]:
+    try:
+        active = frozenset(r.project.compose[stack.name].active())
+        linted = linting.read(stack, active, logs_bounded=linting.bounds_logs(r, stack))
+        looked = list(looking.look(r, stack, linted)) if images else []
+        informed = _informed(linted, looked)
+        sifted = sift(stack, _together(list(linting.faults(informed)), looked), images=images)
+    except OnevmError as error:
+        detail = "\n".join(part for part in (error.what, error.detail) if part)
+        failed = Finding(subject=f"rules {stack.name}", state="failed", detail=detail, next_step=error.next_step)
+        return None, stack, Report(faults=(), ignored=(), images=(), looks=(failed,))
+    missing = [f"{one.size.service}: {one.size.missing}" for one in looked if one.size.missing]
+    looks = [Finding(subject=f"images {stack.name}", state="warning", detail="\n".join(missing))] if missing else []
+    return (
+        linted,
+        stack,
+        Report(
+            faults=sifted.faults,
+            ignored=sifted.ignored,
+            images=tuple(one.size for one in looked if not one.size.missing),
+            looks=tuple(looks),
+        ),
+    )
+
+
+def _informed(linted: Linted, looked: Iterable[Looked]) -> Linted:
+    """Return a stack with what its images say of health checks."""
+    brought = frozenset(one.size.service for one in looked if one.has_health_check)
+    return replace(linted, subject=replace(linted.subject, health_in_image=brought))
+
+
+def _together(static: list[Fault], looked: list[Looked]) -> list[Fault]:
+    """Return faults of files and images as one list: what an image answers better is not said twice.
+
+    Where the Dockerfile's line is known, it is that of the image's fault, too.
+    """
+    judged = {(one.size.service, rule) for one in looked for rule in one.judged}
+    found = [fault for one in looked for fault in one.faults]
+    lines = {(f.services[0], f.rule): f.place for f in reversed(static) if f.services}
+    shown = [replace(f, place=lines.get((f.services[0], f.rule), f.place)) if f.services else f for f in found]
+    same = {(f.services[0], f.rule, f.place) for f in shown if f.services}
+    kept = [
+        f
+        for f in static
+        if not f.services or ((f.services[0], f.rule) not in judged and (f.services[0], f.rule, f.place) not in same)
+    ]
+    return [*kept, *shown]

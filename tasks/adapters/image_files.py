@@ -68,4 +68,4 @@ def _instruction(by: str) -> str:
         # `|2 A=x B=y /bin/sh -c …`: build args, which may be secrets.
         found = re.search(r"/\S*sh(?: -\S+)* -\w*c (.*)", text, re.DOTALL)
         text = f"RUN {found[1] if found else '…'}"
-    return " ".join(text.split())[:120]
+    return re.sub(r"://[^/\s@]*@", "://***@", " ".join(text.split()))[:120]

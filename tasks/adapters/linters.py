@@ -12,6 +12,7 @@ from tasks.core.versions import Version
 LINT_SECONDS = 60
 # `--call` came with it, as an experiment that needs BuildKit 0.15.
 _BUILDX_WITH_CHECK = Version(0, 16, 0)
+_UNKNOWN = "unsupported request frontend.lint"
 _ALOUD = frozenset({"error", "warning"})
 
 
@@ -56,16 +57,19 @@ def can_check(buildx: Version) -> bool:
 
 
 def buildkit(dockerfile: Path, context: Path, target: str | None) -> Sequence[Remark] | None:
-    """Return what BuildKit's checks say of a Dockerfile; None if the builder does not know them."""
+    """Return what BuildKit's checks say of a Dockerfile; None if the builder does not know them.
+
+    They look at the base images, too; where those cannot be had, there is no answer.
+    """
     args = ["docker", "buildx", "build", "--call=check,format=json", "--file", str(dockerfile)]
     args += ["--target", target] if target else []
     try:
         done = run([*args, str(context)], timeout=LINT_SECONDS, check=False)
-        said = json.loads(done.stdout)
+        if _UNKNOWN in done.stderr:
+            return None
+        said = json.loads(done.stdout or "{}")
     except (CommandFailed, ValueError):
-        return None
-    if not isinstance(said, dict):
-        return None
+        return []
     return [
         Remark(rule=f"buildkit:{w.get('ruleName')}", line=_line(w), text=str(w.get("detail") or w.get("description")))
         for w in said.get("warnings") or ()

@@ -26,7 +26,9 @@ _DAEMON_JSON = (
 _NOT_SET = re.compile(r'^The \\?"(\w+)\\?" variable is not set')
 _IN_FILE = re.compile(r"^(?P<file>/[^:]+): (?P<what>.*)$", re.DOTALL)
 # What our own rules say already, with the service's name and the mend.
-_OURS = frozenset({"DL3006", "DL3007", "DL3009", "DL3019", "DL3042", "DL3060", "SecretsUsedInArgOrEnv"})
+_OURS = frozenset({"DL3006", "DL3007", "DL3009", "DL3019", "DL3042", "DL3060", "DL3064", "SecretsUsedInArgOrEnv"})
+# hadolint knows no named contexts, and takes them for stages that are missing.
+_UNKNOWN_CONTEXT = "hadolint:DL3022"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,7 +185,7 @@ def others(linted: Iterable[Linted]) -> tuple[str, list[Fault]]:
             found += [
                 replace(_theirs(subject, m.rule, Place(file.file, m.line), m.text), services=(service.name,))
                 for m in remarks
-                if m.rule.partition(":")[2] not in _OURS
+                if m.rule.partition(":")[2] not in _OURS and not (build.contexts and m.rule == _UNKNOWN_CONTEXT)
             ]
     words = [f"hadolint {version}" if version else "no hadolint"]
     words.append(

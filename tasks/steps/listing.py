@@ -35,18 +35,19 @@ def lines(faults: Sequence[Fault], base: str) -> Iterator[str]:
             for fault in group:
                 whom = f" ({', '.join(fault.services)})" if fault.services else ""
                 yield f"{name}:{fault.place.line}: {severity}: {rule}{whom}"
-            why = RULES[rule].why if rule in RULES else ""
-            yield from textwrap.wrap(
-                f"{what[:1].upper()}{what[1:]}. {why}".strip() if why else what,
-                WIDTH,
-                initial_indent=_INDENT,
-                subsequent_indent=_INDENT,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
+            yield from _wrapped("", what)
+            if rule in RULES:
+                yield from _wrapped("why:  ", RULES[rule].why)
             if mend:
                 yield f"{_INDENT}mend:"
                 yield from (f"{_INDENT}  {line}".rstrip() for line in mend.splitlines())
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    first, rest = f"{_INDENT}{label}", f"{_INDENT}{' ' * len(label)}"
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def summary(faults: Sequence[Fault], ignored: int) -> str:

@@ -75,7 +75,7 @@ def _logs(service: Service) -> Iterator[Fault]:
         return
     place = service.at("logging") if logging else service.subject.places.service(service.name)
     what = "its log is kept whole, in json-file without max-size"
-    mend = 'logging:\n  driver: local   # or json-file with options: {max-size: 10m, max-file: "3"}'
+    mend = "logging:\n  driver: local   # or json-file with options: {max-size: 10m}"
     yield service.fault("no-log-rotation", place, what, mend)
 
 
@@ -84,9 +84,7 @@ def _restart(service: Service) -> Iterator[Fault]:
     if service.spec.get("restart") or policy or not service.lives_on or not service.service.replicas:
         return
     place = service.subject.places.service(service.name)
-    yield service.fault(
-        "no-restart-policy", place, "nothing starts it again after a crash or a reboot", "restart: unless-stopped"
-    )
+    yield service.fault("no-restart-policy", place, "it has no restart policy", "restart: unless-stopped")
 
 
 def _data(service: Service) -> Iterator[Fault]:
@@ -100,7 +98,9 @@ def _data(service: Service) -> Iterator[Fault]:
     if not folder or any(_covers(target, folder) for target in targets) or service.spec.get("volumes_from"):
         return
     place = service.at("volumes") if service.spec.get("volumes") else service.subject.places.service(service.name)
-    mend = f'volumes: ["{service.name}:{folder}"]   # and `{service.name}:` under the file\'s own volumes:'
+    mend = (
+        f'volumes: ["{service.name}:{folder}"]\n# and on the top level of the file:\nvolumes: {{{service.name}: {{}}}}'
+    )
     yield service.fault("data-without-volume", place, f"{folder} is on no named volume", mend)
 
 
@@ -116,5 +116,5 @@ def _database_ports(service: Service) -> Iterator[Fault]:
             continue
         place = service.subject.places.port(service.name, int(port["target"]))
         what = f"{kind}'s port {port['target']} is open on every address of the host"
-        mend = f'ports: ["127.0.0.1:{port["published"]}:{port["target"]}"]   # other services need no port at all'
+        mend = f'ports: ["127.0.0.1:{port["published"]}:{port["target"]}"]   # other services need none'
         yield service.fault("open-database-port", place, what, mend)

@@ -56,15 +56,15 @@ def _of_file(file: str, text: str, services: frozenset[str], *, mounted: bool) -
     code = "\n".join(lines)
     if not mounted:
         what = f"reads {UPSTREAMS}/{name}, and no service mounts that folder"
-        mend = f'volumes: ["./{UPSTREAMS}:/{UPSTREAMS}:ro"] for the proxy'
+        mend = f'volumes: ["./{UPSTREAMS}:/{UPSTREAMS}:ro"]   # of the proxy'
         yield Lack(rule="proxy-upstreams-not-mounted", file=file, line=first, what=what, mend=mend)
     if "lb_try_duration" not in code:
         what = "a refused connection is not tried again"
-        mend = "lb_try_duration 10s in reverse_proxy"
+        mend = "lb_try_duration 10s   # in reverse_proxy"
         yield Lack(rule="proxy-no-retry", file=file, line=first, what=what, mend=mend)
     if not re.search(r"\brefresh\s+\d", code):
         what = "the addresses behind a name are kept for a minute"
-        mend = "refresh 1s beside the name"
+        mend = "refresh 1s   # beside the name"
         yield Lack(rule="proxy-caches-addresses", file=file, line=first, what=what, mend=mend)
 
 

@@ -107,7 +107,7 @@ def _copied(service: Service, dockerfile: Dockerfile, runtime: Sequence[Stage]) 
                 continue
             install, env = commands[full[-1]]
             what = f"it copies node_modules from {source}, where `{short(install)}` put devDependencies, too"
-            mend = f"RUN {_PRUNES[_installs_all(install, env)]}   # last in {source}, after the build"
+            mend = f"# last in {source}, after the build:\nRUN {_PRUNES[_installs_all(install, env)]}"
             place = Place(dockerfile.file, dockerfile.first + instruction.line)
             yield service.fault("dev-dependencies", place, what, mend)
 

@@ -76,7 +76,7 @@ def _exec_form(service: Service, test: Sequence[str]) -> Iterator[Fault]:
         what = f"CMD starts no shell, so {basename(program)} gets $… as it is written"
     else:
         return
-    mend = f"test: {healthtest.written(['CMD-SHELL', healthtest.text(test)])}"
+    mend = healthtest.mend_of(service, lambda raw: ["CMD-SHELL", healthtest.text(raw)])
     yield service.fault("exec-form-health-check", service.at("healthcheck", "test"), what, mend)
 
 
@@ -85,11 +85,11 @@ def _localhost(service: Service, test: Sequence[str]) -> Iterator[Fault]:
     names = {basename(program) for program in healthtest.programs(test)} or {basename(w) for w in line.split()[:1]}
     if not healthtest.asks_localhost(line) or names & _DATABASES or any(map(_JAVA.match, names)):
         return
-    what = "it asks localhost, which is ::1 first; a server on 0.0.0.0 does not answer there"
+    what = "it asks localhost, where a server that listens on 0.0.0.0 does not answer"
     if names <= _TRIES_ALL | {"grep", "jq"}:
         tool = min(names & _TRIES_ALL, default="the tool")
-        what = f"it asks localhost; {tool} goes on to 127.0.0.1, but wget of BusyBox, nc and Node before 20 do not"
-    mend = f"test: {healthtest.on_ipv4(test)}"
+        what = f"it asks localhost; {tool} tries 127.0.0.1 as well, wget of BusyBox and Node before 20 do not"
+    mend = healthtest.mend_of(service, healthtest.on_ipv4)
     yield service.fault("localhost-health-check", service.at("healthcheck", "test"), what, mend)
 
 
@@ -99,10 +99,10 @@ def _lying(service: Service, test: Sequence[str]) -> Iterator[Fault]:
         what, mend = "it asks nothing", "# let it ask something that fails when the service does"
     elif healthtest.starts_shell(test) and _ALWAYS_GOOD.search(line):
         what = "it ends with 0 whatever happened"
-        mend = f"test: {healthtest.rewritten(test, _ALWAYS_GOOD.sub('', line).strip())}"
+        mend = healthtest.mend_of(service, lambda raw: healthtest.edited(raw, _ALWAYS_GOOD, ""))
     elif _asks_without_fail(line):
         what = "curl ends with 0 on an answer of 500, too"
-        mend = f"test: {healthtest.rewritten(test, _CURL.sub('curl -f', line, count=1))}"
+        mend = healthtest.mend_of(service, lambda raw: healthtest.edited(raw, _CURL, "curl -f"))
     else:
         return
     yield service.fault("lying-health-check", service.at("healthcheck", "test"), what, mend)
@@ -131,5 +131,5 @@ def _slow(service: Service) -> Iterator[Fault]:
     )
     mend = "start_period: 30s\nstart_interval: 1s"
     if spec.get("start_interval"):
-        mend = "start_period: 30s   # without it, start_interval is not used"
+        mend = "start_period: 30s   # without it no start_interval is used"
     yield service.fault("slow-health-check", service.at("healthcheck", "interval"), what, mend)

@@ -2,8 +2,9 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from tasks.core.lint import tree
 from tasks.core.lint.subject import Service
 
 _LOCALHOST = re.compile(r"(?<![\w.-])localhost(?![\w.-])", re.IGNORECASE)
@@ -11,6 +12,7 @@ _SHELLS = frozenset({"sh", "bash", "ash", "dash", "zsh", "busybox"})
 _BETWEEN = re.compile(r"\|\||&&|[|;&\n]")
 _QUOTED = re.compile(r"'[^']*'|\"(?:\\.|[^\"\\$])*\"")
 _SUBSTITUTION = re.compile(r"\$\([^()]*\)|`[^`]*`")
+_SECRET = re.compile(r"(?i)(?:^|\s)-(?:a|P|u|p\S*)(?=\s|$)|pass|secret|token|authorization|://[^/\s]*:[^/@\s]*@")
 _PLAIN = re.compile(r"[A-Za-z_./-][\w./-]*")
 _BEFORE = frozenset({"!", "exec", "if", "then", "else", "do", "while", "until", "time", "command", "{", "("})
 _BUILT_IN = frozenset(
@@ -63,19 +65,29 @@ def asks_localhost(line: str) -> bool:
     return _LOCALHOST.search(line) is not None
 
 
-def on_ipv4(test: Sequence[str]) -> str:
-    """Return a test as YAML in the form that it has, with 127.0.0.1 for localhost."""
-    return written([test[0], *(_LOCALHOST.sub("127.0.0.1", word).replace("[::1]", "127.0.0.1") for word in test[1:])])
+def mend_of(service: Service, change: Callable[[Sequence[str]], Sequence[str]]) -> str:
+    """Return a changed test as YAML to paste: from what is written, variables and all, not from their values.
+
+    Where it looks as if a secret stood in it, only what to do is said.
+    """
+    for _, node in service.subject.places.written(service.name, "healthcheck", "test"):
+        raw = [tree.text(item) for item in tree.items(node)] or ["CMD-SHELL", tree.text(node)]
+        if len(raw) > 1 and not _SECRET.search(" ".join(raw)):
+            changed = change(raw)
+            return f"test: [{', '.join([changed[0], *map(_item, changed[1:])])}]"
+        break
+    return "# see the page of this rule; the test itself is not shown, as it may hold a secret"
 
 
-def rewritten(test: Sequence[str], line: str) -> str:
-    """Return another command as YAML, in the form of a test."""
-    return written(["CMD", *words(line)] if test[0] == "CMD" else ["CMD-SHELL", line])
+def on_ipv4(test: Sequence[str]) -> list[str]:
+    """Return a test with 127.0.0.1 for localhost."""
+    return [test[0], *(_LOCALHOST.sub("127.0.0.1", word).replace("[::1]", "127.0.0.1") for word in test[1:])]
 
 
-def written(test: Sequence[str]) -> str:
-    """Return a test as YAML; Compose reads `$$` as one dollar."""
-    return f"[{', '.join([test[0], *(_item(word.replace('$', '$$')) for word in test[1:])])}]"
+def edited(test: Sequence[str], pattern: re.Pattern[str], replacement: str) -> list[str]:
+    """Return a test in its own form, with the first match of a pattern replaced."""
+    line = pattern.sub(replacement, text(test), count=1).strip()
+    return ["CMD", *words(line)] if test[0] == "CMD" else ["CMD-SHELL", line]
 
 
 def _item(word: str) -> str:

@@ -59,8 +59,8 @@ def _unused(stack: Stack, used: Collection[tuple[str, str]], *, images: bool) ->
                 place=Place(str(Path(stack.source.file).absolute()), stack.source.line(key)),
                 stack=stack.name,
                 services=(owner,) if owner else (),
-                what=f"{rule} finds nothing there",
-                mend=f"remove {rule} from ignore",
+                what=f"the exception for {rule} silences nothing",
+                mend=f"# remove {rule} from ignore",
             )
 
 

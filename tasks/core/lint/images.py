@@ -81,11 +81,11 @@ def _tool(service: Service, image: Image) -> Iterator[Fault]:
     mend = (
         f"# the image has {', '.join(there)}"
         if there
-        else "# the image has no tool for it: let the program check itself, as a command of its own"
+        else "# the image has no tool for it: let the program check itself"
     )
     if missing[0] == "/bin/sh":
         what = "its health check needs a shell, which the image does not have"
-        mend = "test: [CMD, /app, healthcheck]   # without a shell: the program checks itself"
+        mend = "# without a shell the program can check itself:\ntest: [CMD, /app, healthcheck]"
     yield service.fault("health-tool-missing", service.at("healthcheck", "test"), what, mend)
 
 
@@ -95,7 +95,7 @@ def _root(service: Service, image: Image) -> Iterator[Fault]:
         where = service.at("user") if service.spec.get("user") else place(service)
         mend = "USER 1000:1000   # last but CMD in the Dockerfile"
         if service.service.build is None:
-            mend = 'user: "1000:1000"   # if its volumes belong to that user; or the user that its documentation names'
+            mend = 'user: "1000:1000"   # or whom its documentation names'
         yield service.fault("runs-as-root", where, "its process is root", mend)
 
 
@@ -137,7 +137,7 @@ def _compilers(service: Service, image: Image) -> Iterator[Fault]:
             what = f"{name} is in the image" + (
                 f", {megabytes(size)} with what comes along" if size >= LEAST_BYTES else ""
             )
-            mend = "compile in a stage of its own, and COPY --from what came of it"
+            mend = "# compile in a stage of its own, and COPY --from what came of it"
             yield service.fault("build-tools", place(service), what, mend)
 
 

@@ -49,7 +49,7 @@ _CACHES = (
         mounts=("/var/lib/apt",),
         cleans=r"rm\s+-\w*r\w*\s[^\n]*/var/lib/apt",
         what="the lists of apt stay in the layer",
-        mend="&& rm -rf /var/lib/apt/lists/*   # at the end of the same RUN",
+        mend="&& rm -rf /var/lib/apt/lists/*   # last in the same RUN",
     ),
     _Cache(
         fills=r"\bpip3?\s+(?:install|wheel)\b",
@@ -125,7 +125,7 @@ def _toolchain(service: Service, dockerfile: Dockerfile) -> Iterator[Fault]:
     base = runtime[0].base
     mend = f"FROM {base} AS build\n…\nFROM debian:stable-slim\nCOPY --from=build …"
     if "golang" in base:
-        mend = f"FROM {base} AS build\nRUN CGO_ENABLED=0 go build -o /app .\nFROM scratch\nCOPY --from=build /app /app"
+        mend = f"FROM {base} AS build\nRUN CGO_ENABLED=0 go build -o /app .\nFROM scratch\nCOPY --from=build /app /"
     place = Place(dockerfile.file, dockerfile.first + runtime[0].line)
     yield service.fault("build-tools", place, f"the image is made from {base}, with the whole toolchain", mend)
 

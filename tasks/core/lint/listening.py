@@ -69,7 +69,7 @@ def faults(service: Service, found: Iterable[Listener]) -> Iterator[Fault]:
         yield service.fault("health-port-silent", place, what, mend)
     elif asked["host"] in {"localhost", "[::1]", "::1"} and not on_port & {"::", "::1"}:
         what = f"it asks localhost, which is ::1 first, and the container listens on {min(on_port)} only"
-        mend = f"test: {healthtest.on_ipv4(test)}"
+        mend = healthtest.mend_of(service, healthtest.on_ipv4)
         yield service.fault("localhost-health-check", place, what, mend, "error")
     elif asked["host"] in {"127.0.0.1", "0.0.0.0"} and not on_port & {"0.0.0.0", "127.0.0.1", "::"}:  # noqa: S104 (compared)
         what = f"its health check asks 127.0.0.1, and the container listens on {min(on_port)} only"

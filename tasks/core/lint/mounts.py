@@ -21,7 +21,7 @@ def mounts(subject: Subject) -> Iterator[Fault]:
 def _bind(service: Service, source: str, target: str) -> Iterator[Fault]:
     place = service.subject.places.mount(service.name, target)
     if os.path.normpath(source) in _SOCKETS:
-        mend = "put a proxy between that lets only the calls through that are needed, or take the mount away"
+        mend = "# take the mount away, or put a proxy between that lets few calls through"
         yield service.fault("docker-socket", place, "it can command the host's engine", mend)
         return
     stack = service.subject.stack
@@ -33,16 +33,14 @@ def _bind(service: Service, source: str, target: str) -> Iterator[Fault]:
     if not any(relative == entry or relative.startswith(f"{entry}/") for entry in travelling):
         what = f"{relative} is mounted from the checkout and does not travel with the release"
         more = ", ".join(f'"{entry}"' for entry in (*stack.files, relative))
-        mend = f"files = [{more}]   # services.toml, [stacks.{stack.name}]"
+        mend = f"[stacks.{stack.name}]   # services.toml\nfiles = [{more}]"
         if relative == ".":
-            mend = (
-                "take the mount away: the image has the sources (a mount for developing goes into compose.override.yml)"
-            )
+            mend = "# take the mount away: the image has the sources"
         yield service.fault("mount-does-not-travel", place, what, mend)
     elif os.path.isfile(source):  # noqa: PTH113
         folder = os.path.dirname(relative) or service.name  # noqa: PTH120
         what = f"{relative} is mounted as a single file"
-        mend = f'- ./{folder}:{os.path.dirname(target)}:ro   # the folder that it is in, with "{folder}" in files'  # noqa: PTH120
+        mend = f'# mount its folder, with "{folder}" in files:\n- ./{folder}:{os.path.dirname(target)}:ro'  # noqa: PTH120
         if folder == service.name:
-            mend += f"\n# after `mkdir {folder} && git mv {relative} {folder}/`"
+            mend = f"# mkdir {folder} && git mv {relative} {folder}/\n{mend}"
         yield service.fault("single-file-mount", place, what, mend)

@@ -39,14 +39,14 @@ def _once_only(service: Service) -> Iterator[Fault]:
     if not service.wants_start_first or not service.lives_on:
         return
     if (name := service.spec.get("container_name")) and not service.spec.get("network_mode"):
-        mend = "remove the line; `docker compose ps` and `docker compose logs` take the service's name"
+        mend = "# remove the line; docker compose takes the service's name"
         yield service.fault(
             "container-name", service.at("container_name"), f"only one container can be called {name}", mend
         )
     ports = [p for p in service.spec.get("ports") or () if p.get("published")]
     # An external service that publishes a port is the proxy itself, or a database; neither is deployed daily.
     if ports and service.service.build is not None and not _is_proxy(service):
-        mend = f'expose: ["{ports[0]["target"]}"]   # and let the proxy ask it in the stack\'s network'
+        mend = f'expose: ["{ports[0]["target"]}"]   # the proxy asks it in the stack\'s network'
         what = f"it is published on port {ports[0]['published']} of the host"
         yield service.fault("host-port", service.at("ports"), what, mend)
 
@@ -103,7 +103,7 @@ def _build_args(service: Service) -> Iterator[Fault]:
     volatile = ", ".join(f'"{name}"' for name in dict.fromkeys((*sorted(service.volatile()), *moving)))
     section = f"[stacks.{service.subject.stack.name}.services.{_key(service.name)}]"
     for name, place in moving.items():
-        what = f"{name} changes with every commit and is part of the key"
+        what = f"{name} is part of the content key"
         yield service.fault(
             "commit-in-build-arg", place, what, f"{section}   # services.toml\nvolatile_args = [{volatile}]"
         )
@@ -135,7 +135,7 @@ def _container(service: Service) -> Iterator[Fault]:
                 )
                 arg = (moving or [name])[0]
                 word = "ENV" if section == "environment" else "LABEL"
-                mend = f"ARG {arg}\n{word} {name}=${arg}   # last in the Dockerfile, with {arg} in volatile_args"
+                mend = f"# last in the Dockerfile, with {arg} in volatile_args:\nARG {arg}\n{word} {name}=${arg}"
                 yield service.fault("commit-in-container", place, what, mend)
 
 
@@ -151,5 +151,5 @@ def _early(service: Service) -> Iterator[Fault]:
                 place = Place(dockerfile.file, dockerfile.first + instruction.line)
                 what = f"ARG {names[0]} stands above {len(later)} RUN of its stage"
                 last = dockerfile.first + later[-1].line
-                mend = f"# move ARG {names[0]}, and what uses it, below the last RUN, which is on line {last}"
+                mend = f"# move ARG {names[0]}, and what uses it, below the RUN on line {last}"
                 yield service.fault("early-commit-arg", place, what, mend)

@@ -41,7 +41,7 @@ def _environment(service: Service) -> Iterator[Fault]:
     for name, (place, value) in service.subject.places.names(service.name, "environment").items():
         if value is None:
             continue
-        mend = f"{name}: ${{{name}}}   # its value in .env on the host"
+        mend = f"# its value goes into .env on the host:\n{name}: ${{{name}}}"
         if names_secret(name) and not _HARMLESS.match(value) and "$" not in value.replace("$$", ""):
             yield service.fault("secret-in-environment", place, f"the value of {name} stands in the file", mend)
         elif names_secret(name) and (found := _DEFAULT.match(value)) and not _HARMLESS.match(found["default"]):
@@ -78,8 +78,10 @@ def _secret_mend(name: str) -> str:
     secret = name.lower()
     return (
         f"build: {{secrets: [{secret}]}}\n"
-        f"secrets: {{{secret}: {{environment: {name}}}}}   # on the top level of the Compose file\n"
-        f"RUN --mount=type=secret,id={secret},env={name} …   # in the Dockerfile, instead of ARG"
+        f"# on the top level of the file:\n"
+        f"secrets: {{{secret}: {{environment: {name}}}}}\n"
+        f"# in the Dockerfile, instead of ARG:\n"
+        f"RUN --mount=type=secret,id={secret},env={name} …"
     )
 
 
@@ -99,7 +101,7 @@ def _dockerfile(service: Service) -> Iterator[Fault]:
                 for name, value in variables(instruction):
                     if names_secret(name) and not _HARMLESS.match(value):
                         what = f"ENV {name} is in the image for everybody who has it"
-                        mend = f"environment: {{{name}: ${{{name}}}}}   # in the Compose file, and .env on the host"
+                        mend = f"# in the Compose file; its value in .env on the host:\n{name}: ${{{name}}}"
                         yield service.fault("secret-in-environment", place, what, mend)
 
 
@@ -119,7 +121,7 @@ def _context(service: Service) -> Iterator[Fault]:
         return
     if arriving:
         place = Place(dockerfile.file, dockerfile.first + copies[0].line)
-        mend = "\n".join([*arriving, "# these lines go into .dockerignore"])
+        mend = "\n".join(["# .dockerignore", *arriving])
         yield service.fault("secret-file-in-context", place, f"it copies {', '.join(arriving)} into the image", mend)
 
 

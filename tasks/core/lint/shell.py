@@ -13,6 +13,7 @@ _MOUNT = re.compile(r"--mount=(\S+)")
 _FLAGS = re.compile(r"^(?:--\S+\s+)+")
 _SHELL = re.compile(r"^\s*(?:/bin/)?(?:ba|da|a)?sh\s+-\w*c\s+")
 _BETWEEN = re.compile(r"&&|\|\||;|\n|\|")
+_VARIABLES = re.compile(r"^(?:\w+=\S*\s+)+")
 _TARGETS = ("target=", "dst=", "destination=")
 
 
@@ -71,6 +72,6 @@ def _mounts(rest: str) -> tuple[str, ...]:
 
 
 def short(command: str, most: int = 48) -> str:
-    """Return a command on one line, cut where it is long."""
-    line = " ".join(command.split())
+    """Return a command on one line, without variables before it and logins in it, cut where it is long."""
+    line = re.sub(r"://[^/\s@]*@", "://***@", _VARIABLES.sub("", " ".join(command.split())))
     return line if len(line) <= most else f"{line[: most - 1]}…"

@@ -12,7 +12,10 @@ _SHELLS = frozenset({"sh", "bash", "ash", "dash", "zsh", "busybox"})
 _BETWEEN = re.compile(r"\|\||&&|[|;&\n]")
 _QUOTED = re.compile(r"'[^']*'|\"(?:\\.|[^\"\\$])*\"")
 _SUBSTITUTION = re.compile(r"\$\([^()]*\)|`[^`]*`")
-_SECRET = re.compile(r"(?i)(?:^|\s)-(?:a|P|u|p\S*)(?=\s|$)|pass|secret|token|authorization|://[^/\s]*:[^/@\s]*@")
+# `redis-cli -a PASSWORD`, `sqlcmd -P PASSWORD`, `mysql -pPASSWORD`, `curl -u USER:PASSWORD`, and what is called so.
+_SECRET = re.compile(
+    r"(?:^|\s)-(?:a|P|u|p\S+)(?=\s|$)|(?i:pass|secret|token|api.?key|authorization)|://[^/\s]*:[^/@\s]*@"
+)
 _PLAIN = re.compile(r"[A-Za-z_./-][\w./-]*")
 _BEFORE = frozenset({"!", "exec", "if", "then", "else", "do", "while", "until", "time", "command", "{", "("})
 _BUILT_IN = frozenset(
@@ -76,7 +79,7 @@ def mend_of(service: Service, change: Callable[[Sequence[str]], Sequence[str]]) 
             changed = change(raw)
             return f"test: [{', '.join([changed[0], *map(_item, changed[1:])])}]"
         break
-    return "# see the page of this rule; the test itself is not shown, as it may hold a secret"
+    return "# see this rule's page; the test may hold a secret and is not shown"
 
 
 def on_ipv4(test: Sequence[str]) -> list[str]:

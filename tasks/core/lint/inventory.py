@@ -50,9 +50,9 @@ class Inventory:
                 continue
             here = "/".join([*inside, part])
             found = self.files.get(here)
-            if found is None:
+            if found is None or links > _MOST_LINKS:
                 return None
-            if found.link and links < _MOST_LINKS:
+            if found.link:
                 links += 1
                 target = [p for p in found.link.split("/") if p and p != "."]
                 if found.link.startswith("/"):

@@ -21,7 +21,7 @@ def mounts(subject: Subject) -> Iterator[Fault]:
 def _bind(service: Service, source: str, target: str) -> Iterator[Fault]:
     place = service.subject.places.mount(service.name, target)
     if os.path.normpath(source) in _SOCKETS:
-        mend = "# take the mount away, or put a proxy between that lets few calls through"
+        mend = "# take the mount away, or put a proxy between that lets few calls by"
         yield service.fault("docker-socket", place, "it can command the host's engine", mend)
         return
     stack = service.subject.stack

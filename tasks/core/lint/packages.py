@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
+from posixpath import normpath
 from typing import Any
 
 import tomli
@@ -103,11 +104,10 @@ def _npm_1(dependencies: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
 
 def _pnpm_name(key: str) -> str:
     """Return the name of `/name@1.0.0(peer)`, `/@scope/name/1.0.0`, `name@1.0.0`."""
-    plain = key.lstrip("/").partition("(")[0]
-    at = plain.find("@", 1)
-    if at > 0:
-        return plain[:at]
-    return "/".join(plain.split("/")[: 2 if plain.startswith("@") else 1])
+    parts = key.lstrip("/").partition("(")[0].split("/")
+    name = "/".join(parts[: 2 if key.lstrip("/").startswith("@") else 1])
+    at = name.find("@", 1)
+    return name[:at] if at > 0 else name
 
 
 def _pnpm(root: tree.Node) -> Iterator[tuple[str, bool]]:
@@ -214,6 +214,6 @@ def installed_python(inventory: Inventory, names: frozenset[str]) -> dict[str, i
         match = _DIST.match(path)
         if match and (name := normal(match["name"])) in names:
             rows = (line.rsplit(",", 2) for line in inventory.texts[path].splitlines())
-            files = (inventory.files.get(str(PurePosixPath(match["root"], row[0]))) for row in rows)
+            files = (inventory.files.get(normpath(f"{match['root']}/{row[0]}")) for row in rows)
             found[name] = found.get(name, 0) + sum(file.size for file in files if file)
     return found

@@ -18,7 +18,7 @@ from tasks.core.lint.ignoring import sift
 from tasks.core.lint.rule import Fault, merged
 from tasks.core.lint.tree import Document
 from tasks.core.model import Stack
-from tasks.steps import linting
+from tasks.steps import linting, listing
 
 DATA = Path(__file__).parents[2] / "data" / "lint"
 
@@ -114,6 +114,12 @@ def test_every_finding_says_what_why_and_how_to_mend(planted: list[Fault]) -> No
     ours = [fault for fault in planted if fault.rule != "compose"]
     assert {fault.rule for fault in ours} <= RULES.keys()
     assert [fault for fault in ours if not fault.mend or not fault.what] == []
+
+
+def test_what_is_shown_fits_a_terminal(planted: list[Fault]) -> None:
+    rows = [row for row in listing.lines(planted, str(DATA / "planted")) if row.startswith(" ")]
+    assert len(rows) > 100
+    assert [row for row in rows if len(row) > 80] == []
 
 
 SAMPLES = DATA / "samples"

@@ -136,3 +136,18 @@ def test_a_mend_can_be_pasted(find: Find) -> None:
                 f"web:\n  {{{GOOD}, image: 'web:1', healthcheck: {{interval: 1s, {fault.mend}}}}}".replace("$$", "$")
             )
             assert {f.rule for f in again} == rules - {fault.rule}, name
+
+
+@pytest.mark.parametrize(
+    "test", ["[CMD, redis-cli, -a, hunter2, 'true', '||', x]", "[CMD-SHELL, 'wget http://a:hunter2@localhost/']"]
+)
+def test_a_mend_does_not_repeat_a_secret(test: str, find: Find) -> None:
+    faults = find(f"web:\n  {{{GOOD}, image: 'web:1', healthcheck: {{interval: 1s, test: {test}}}}}")
+    assert faults
+    assert all("hunter2" not in fault.what + fault.mend for fault in faults)
+
+
+def test_a_mend_keeps_variables_as_they_are_written(find: Find) -> None:
+    test = "[CMD-SHELL, 'wget http://localhost:${PORT:-80}/$$X']"
+    (fault,) = find(f"web:\n  {{{GOOD}, image: 'web:1', healthcheck: {{interval: 1s, test: {test}}}}}")
+    assert fault.mend == "test: [CMD-SHELL, 'wget http://127.0.0.1:${PORT:-80}/$$X']"

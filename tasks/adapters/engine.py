@@ -155,11 +155,10 @@ class Engine:
             OnevmError: the engine does not have the image, or gives it not in time.
         """
         self._sweep_looks()
-        mark = f"{LOOK_LABEL}={os.getpid()}"
         # Without a command of its own an image needs one to make a container; it is never run.
-        made = self._docker(
-            "create", "--label", mark, "--network", "none", "--entrypoint", "/", reference, timeout=PULL_SECONDS
-        )
+        args = ["--pull", "never", "--network", "none", "--entrypoint", "/"]
+        args += ["--label", f"{LOOK_LABEL}={os.uname().nodename}/{os.getpid()}"]
+        made = self._docker("create", *args, reference, timeout=PULL_SECONDS)
         where = ["-H", self.socket] if self.socket else []
         try:
             with piped(["docker", *where, "export", made.stdout.strip()], timeout=PULL_SECONDS) as stream:
@@ -175,8 +174,9 @@ class Engine:
         listed = self._docker(
             "ps", "--all", "--filter", f"label={LOOK_LABEL}", "--filter", "status=created", "--format", form
         )
-        rows = [line.split() for line in listed.stdout.splitlines()]
-        gone = [row[0] for row in rows if len(row) > 1 and not Path("/proc", row[1]).exists()]
+        rows = [line.replace("/", " ").split() for line in listed.stdout.splitlines()]
+        here = [(row[0], row[2]) for row in rows if row[1:2] == [os.uname().nodename]]
+        gone = [identity for identity, process in here if not Path("/proc", process).exists()]
         if gone and Path("/proc/self").exists():
             self._docker("rm", "--force", "--volumes", *gone, timeout=REMOVE_SECONDS, check=False)
 

@@ -1,10 +1,11 @@
 """What only images can tell (`doit check images=1`): those of the local engine are looked into, none is started."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.adapters import image_files, proc_net, yaml_tree
+from tasks.adapters import container_process, image_files, yaml_tree
+from tasks.adapters.container_process import Process
 from tasks.core.errors import OnevmError
 from tasks.core.images import key_tag, repository
 from tasks.core.lint import images, listening, tree
@@ -57,22 +58,20 @@ def look(r: Run, stack: Stack, linted: Linted) -> Iterator[Looked]:
     good = [release for release in (current, *releases) if release and release.outcome == "good"]
     containers = [c for c in r.host(stack).engine.containers(stack.name) if not c.one_off and c.state == "running"]
     for service in linted.subject.services():
+        container = next((c for c in containers if c.service == service.name), None)
+        process = _process(r, stack, container) if container else None
         image = _image(r, stack, service, current)
         if image is None:
-            word = (
-                f"`doit build:{stack.name}.{service.name}` makes it"
-                if service.service.build
-                else "`docker pull` brings it"
-            )
-            size = ImageSize(stack=stack.name, service=service.name, missing=f"not on this machine's engine; {word}")
-            yield Looked(size=size, faults=tuple(_listening(r, stack, service, containers)))
+            how = f"doit build:{stack.name}.{service.name}" if service.service.build else "docker pull"
+            size = ImageSize(stack=stack.name, service=service.name, missing=f"not on this machine; `{how}` brings it")
+            yield Looked(size=size, faults=tuple(_listening(service, container, process)))
             continue
         before = _before(r, stack, service.name, image, good)
-        locks = _locks(service)
+        locks = {**_locks(service), **image.inventory.texts}
         found = [
-            *images.faults(service, image, locks, _yaml),
+            *images.faults(service, image, locks, _yaml, user=process.user if process else None),
             *images.growth(service, image, before),
-            *_listening(r, stack, service, containers),
+            *_listening(service, container, process),
         ]
         yield Looked(
             size=ImageSize(
@@ -84,15 +83,22 @@ def look(r: Run, stack: Stack, linted: Linted) -> Iterator[Looked]:
                 layers=image.layers,
             ),
             faults=tuple(found),
-            judged=_judged(service, locks or image.inventory.texts),
+            judged=_judged(service, locks),
             has_health_check=image.has_health_check,
         )
 
 
-def _judged(service: Service, locks: object) -> frozenset[str]:
+def _judged(service: Service, texts: Iterable[str]) -> frozenset[str]:
     if service.service.build is None:
         return frozenset()
-    return frozenset({"package-cache", "build-tools", *(["dev-dependencies"] if locks else [])})
+    locked = any(Inventory.is_lock(path) for path in texts)
+    return frozenset({"package-cache", "build-tools", *(["dev-dependencies"] if locked else [])})
+
+
+def _process(r: Run, stack: Stack, container: Container) -> Process | None:
+    host = r.host(stack)
+    entry = next(iter(host.engine.inspect([container.id])), None)
+    return container_process.look(host.transport, int(entry["State"].get("Pid") or 0)) if entry else None
 
 
 def _image(r: Run, stack: Stack, service: Service, current: Release | None) -> Image | None:
@@ -152,15 +158,10 @@ def _yaml(text: str, file: str) -> tree.Node | None:
     return documents[-1].root if documents else None
 
 
-def _listening(r: Run, stack: Stack, service: Service, containers: list[Container]) -> Iterator[Fault]:
+def _listening(service: Service, container: Container | None, process: Process | None) -> Iterator[Fault]:
     """Yield why a container's health check gets no answer, if it gets none."""
-    host = r.host(stack)
-    for container in containers:
-        if container.service != service.name or container.health not in {"unhealthy", "starting"}:
-            continue
-        for entry in host.engine.inspect([container.id]):
-            found = proc_net.listening(host.transport, int(entry["State"].get("Pid") or 0))
-            # One that has just been started may listen soon.
-            if found is not None and (found or container.health == "unhealthy"):
-                yield from listening.faults(service, found)
+    if container is None or process is None or container.health not in {"unhealthy", "starting"}:
         return
+    # One that has just been started may listen soon.
+    if process.listening or container.health == "unhealthy":
+        yield from listening.faults(service, process.listening)

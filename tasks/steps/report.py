@@ -61,15 +61,11 @@ def _of(r: Run, stack: Stack, *, images: bool) -> tuple[Linted | None, Stack, Re
     try:
         active = frozenset(r.project.compose[stack.name].active())
         linted = linting.read(stack, active, logs_bounded=linting.bounds_logs(r, stack))
-        looked = list(looking.look(r, stack, linted)) if images else []
+        looked, unseen = _looked(r, stack, linted) if images else ([], [])
         informed = _informed(linted, looked)
         sifted = sift(stack, _together(list(linting.faults(informed)), looked), images=images)
     except OnevmError as error:
-        detail = "\n".join(part for part in (error.what, error.detail) if part)
-        failed = Finding(subject=f"rules {stack.name}", state="failed", detail=detail, next_step=error.next_step)
-        return None, stack, Report(faults=(), ignored=(), images=(), looks=(failed,))
-    missing = [f"{one.size.service}: {one.size.missing}" for one in looked if one.size.missing]
-    looks = [Finding(subject=f"images {stack.name}", state="warning", detail="\n".join(missing))] if missing else []
+        return None, stack, Report(faults=(), ignored=(), images=(), looks=(_failed("rules", stack, error),))
     return (
         linted,
         stack,
@@ -77,9 +73,27 @@ def _of(r: Run, stack: Stack, *, images: bool) -> tuple[Linted | None, Stack, Re
             faults=sifted.faults,
             ignored=sifted.ignored,
             images=tuple(one.size for one in looked if not one.size.missing),
-            looks=tuple(looks),
+            looks=tuple(unseen),
         ),
     )
+
+
+def _failed(subject: str, stack: Stack, error: OnevmError) -> Finding:
+    detail = "\n".join(part for part in (error.what, error.detail) if part)
+    return Finding(subject=f"{subject} {stack.name}", state="failed", detail=detail, next_step=error.next_step)
+
+
+def _looked(r: Run, stack: Stack, linted: Linted) -> tuple[list[Looked], list[Finding]]:
+    """Return what images show, and what could not be looked at; the rules on files go on without it."""
+    looked: list[Looked] = []
+    try:
+        looked.extend(looking.look(r, stack, linted))
+    except OnevmError as error:
+        return looked, [_failed("images", stack, error)]
+    missing = [f"{one.size.service}: {one.size.missing}" for one in looked if one.size.missing]
+    if not missing:
+        return looked, []
+    return looked, [Finding(subject=f"images {stack.name}", state="warning", detail="\n".join(missing))]
 
 
 def _informed(linted: Linted, looked: Iterable[Looked]) -> Linted:

@@ -1,6 +1,7 @@
 """What only images can tell, on the real engine: the localhost trap, packages for development, tools, sizes."""
 
 import json
+import os
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -142,10 +143,15 @@ def heavy(make_shared_shop: MakeShop) -> Shop:
 @pytest.fixture(scope="module")
 def document(heavy: Shop) -> dict[str, Any]:
     """Give what `doit check` says of it."""
+    # What a check that was killed would leave.
+    image = docker("image", "ls", "--quiet", "--filter", f"reference={heavy.repository('a')}:key-*").split()[0]
+    label = f"dev.onevm.look={os.uname().nodename}/{2**22 + 1}"
+    left = docker("create", "--label", label, image).strip()
     before = {c.id for c in heavy.containers()}
     ran = heavy.doit("check", "images=1", "format=json")
     assert ran.code == 1, "there are errors"
     assert {c.id for c in heavy.containers()} == before
+    assert left not in docker("ps", "--all", "--quiet", "--no-trunc")
     return dict(ran.json)
 
 
@@ -206,7 +212,7 @@ def test_sizes_are_shown_by_layer_and_nothing_was_started_or_left(document: Mapp
     assert max(layer["size"] for layer in sizes["b"]["layers"]) > 7 * MEGABYTE
     assert any("COPY node_modules" in layer["by"] for layer in sizes["b"]["layers"])
     looks = docker("ps", "--all", "--filter", "label=dev.onevm.look", "--format", '{{.Label "dev.onevm.look"}}')
-    assert [pid for pid in looks.split() if not Path("/proc", pid).exists()] == []
+    assert [label for label in looks.split() if not Path("/proc", label.rpartition("/")[2]).exists()] == []
 
 
 def test_slimmed_they_pass_and_what_grows_later_is_told(heavy: Shop) -> None:

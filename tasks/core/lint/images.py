@@ -46,19 +46,23 @@ def place(service: Service) -> Place:
     return service.at("build") if service.service.build else service.at("image")
 
 
-def faults(service: Service, image: Image, locks: Mapping[str, str], yaml: Yaml) -> Iterator[Fault]:
+def faults(
+    service: Service, image: Image, locks: Mapping[str, str], yaml: Yaml, *, user: int | None = None
+) -> Iterator[Fault]:
     """Yield what the image of a service shows.
 
     Args:
         service: the service.
         image: its image.
-        locks: lock files of the build context, by path; those in the image count, too.
+        locks: lock files of the build context and of the image, by path.
         yaml: reads YAML.
+        user: the number of the user that a running container's first process has, if there is one: many images
+            start as root and go on as another.
     """
     yield from _tool(service, image)
-    yield from _root(service, image)
+    yield from _root(service, image, user)
     if service.service.build is not None:
-        yield from _development(service, image, {**locks, **image.inventory.texts}, yaml)
+        yield from _development(service, image, locks, yaml)
         yield from _caches(service, image)
         yield from _compilers(service, image)
 
@@ -89,9 +93,9 @@ def _tool(service: Service, image: Image) -> Iterator[Fault]:
     yield service.fault("health-tool-missing", service.at("healthcheck", "test"), what, mend)
 
 
-def _root(service: Service, image: Image) -> Iterator[Fault]:
+def _root(service: Service, image: Image, running: int | None) -> Iterator[Fault]:
     user = str(service.spec.get("user") or image.user or "root")
-    if user.partition(":")[0] in {"root", "0"}:
+    if user.partition(":")[0] in {"root", "0"} and not running:
         where = service.at("user") if service.spec.get("user") else place(service)
         mend = "USER 1000:1000   # last but CMD in the Dockerfile"
         if service.service.build is None:

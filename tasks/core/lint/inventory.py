@@ -32,6 +32,11 @@ class Inventory:
     texts: dict[str, str] = field(default_factory=dict)
 
     @staticmethod
+    def is_lock(path: str) -> bool:
+        """Whether a file says which packages are for development: a lock file does."""
+        return _READ.search(path) is not None and not path.endswith(("/RECORD", "/requirements.txt"))
+
+    @staticmethod
     def wants(path: str) -> bool:
         """Whether the content of a file is needed: lists of packages are."""
         if _PACKAGE.search(path):

@@ -26,7 +26,7 @@ def _bind(service: Service, source: str, target: str) -> Iterator[Fault]:
         return
     stack = service.subject.stack
     root = str(stack.path)
-    if not os.path.exists(source) or os.path.commonpath([root, source]) != root:  # noqa: PTH110 (a text of Compose's)
+    if not source.startswith("/") or not os.path.exists(source) or os.path.commonpath([root, source]) != root:  # noqa: PTH110 (a text of Compose's)
         return
     relative = os.path.relpath(source, root)
     travelling = [os.path.normpath(entry) for entry in (*stack.files, UPSTREAMS)]

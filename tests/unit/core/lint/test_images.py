@@ -93,6 +93,13 @@ def test_whose_process_it_is(own: str, asked: str, subject: MakeSubject) -> None
     assert ("runs-as-root" in found) == USERS[own, asked]
 
 
+def test_an_image_that_starts_as_root_and_goes_on_as_another(subject: MakeSubject) -> None:
+    (service,) = subject("x: {image: 'x:1'}").services()
+    for user, root in ((None, True), (0, True), (999, False)):
+        found = list(images.faults(service, image(user=""), {}, lambda _t, _f: None, user=user))
+        assert bool(found) == root, user
+
+
 LEFT = {
     "root/.npm/_cacache/x": ("package-cache", "npm"),
     "root/.cache/pip/http/x": ("package-cache", "pip"),

@@ -45,8 +45,12 @@ def report(r: Run, *, images: bool) -> Report:
     with ThreadPoolExecutor(max(1, min(PARALLEL_STACKS, len(stacks)))) as pool:
         parts = list(pool.map(lambda stack: _of(r, stack, images=images), stacks))
     linted = [part for part, _, _ in parts if part]
-    said, more = linting.others(linted)
-    looks = [Finding(subject="linters", state="ok", detail=said)]
+    more: list[Fault] = []
+    try:
+        said, more = linting.others(linted)
+        looks = [Finding(subject="linters", state="ok", detail=said)]
+    except OnevmError as error:
+        looks = [Finding(subject="linters", state="warning", detail=error.what, next_step=error.next_step)]
     looks += [look for _, _, found in parts for look in found.looks]
     faults = [fault for _, _, found in parts for fault in found.faults]
     return Report(
@@ -63,7 +67,7 @@ def _of(r: Run, stack: Stack, *, images: bool) -> tuple[Linted | None, Stack, Re
         linted = linting.read(stack, active, logs_bounded=linting.bounds_logs(r, stack))
         looked, unseen = _looked(r, stack, linted) if images else ([], [])
         informed = _informed(linted, looked)
-        sifted = sift(stack, _together(list(linting.faults(informed)), looked), images=images)
+        sifted = sift(stack, together(list(linting.faults(informed)), looked), images=images)
     except OnevmError as error:
         return None, stack, Report(faults=(), ignored=(), images=(), looks=(_failed("rules", stack, error),))
     return (
@@ -102,7 +106,7 @@ def _informed(linted: Linted, looked: Iterable[Looked]) -> Linted:
     return replace(linted, subject=replace(linted.subject, health_in_image=brought))
 
 
-def _together(static: list[Fault], looked: list[Looked]) -> list[Fault]:
+def together(static: list[Fault], looked: list[Looked]) -> list[Fault]:
     """Return faults of files and images as one list: what an image answers better is not said twice.
 
     Where the Dockerfile's line is known, it is that of the image's fault, too.

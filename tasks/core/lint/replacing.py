@@ -60,6 +60,10 @@ def _is_proxy(service: Service) -> bool:
 
 def _external(service: Service) -> Iterator[Fault]:
     image = service.spec.get("image") or ""
+    others = service.subject.project.services.values()
+    built_here = {(other.image or "").removesuffix(":latest") for other in others if other.build}
+    if image.removesuffix(":latest") in built_here:
+        return
     if service.service.build is None and image and (moving := _moves(image)):
         yield service.fault("unpinned-image", service.at("image"), f"{image} {moving}", f"image: {_pinned(image)}")
 

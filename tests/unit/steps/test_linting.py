@@ -20,7 +20,8 @@ from tasks.core.lint.tree import Document
 from tasks.core.model import Stack
 from tasks.steps import linting, listing
 
-DATA = Path(__file__).parents[2] / "data" / "lint"
+ROOT = Path(__file__).parents[3]
+DATA = ROOT / "tests" / "data" / "lint"
 
 pytestmark = pytest.mark.skipif(
     shutil.which("docker") is None
@@ -108,6 +109,11 @@ def test_no_finding_shows_a_secret(planted: list[Fault]) -> None:
 
 def test_a_clean_project_gives_nothing(tmp_path: Path) -> None:
     assert project("clean", tmp_path) == []
+
+
+def test_the_example_passes_its_own_rules(tmp_path: Path) -> None:
+    (stack,) = config.load(ROOT / "services.toml", {"HOME": "/home/ann"}).stacks.values()
+    assert found(stack, compose.read_project(stack, tmp_path)[1]) == []
 
 
 def test_every_finding_says_what_why_and_how_to_mend(planted: list[Fault]) -> None:

@@ -24,6 +24,11 @@ def test_an_image_that_may_be_another_one_tomorrow(image: str, find: Find) -> No
     assert [f.rule for f in find(f"x: {{image: '{image}', HEALTHY}}")] == (["unpinned-image"] if IMAGES[image] else [])
 
 
+def test_an_image_that_another_service_builds_is_no_external_one(find: Find) -> None:
+    text = "web: {HEALTHY, image: shop/app, build: {context: HERE/x}}\nworker: {HEALTHY, image: 'shop/app:latest'}"
+    assert find(text, files={"x/Dockerfile": "FROM a:1", "x/.dockerignore": ""}) == []
+
+
 FROM = {
     "FROM a": [1],
     "FROM a:1 AS b\nFROM b": [],

@@ -1,6 +1,7 @@
 """Rules on what keeps one service from taking the host down, and the host from losing a service."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,11 +23,19 @@ _DATA = {
     "minio": "/data",
     "gitea": "/data",
 }
-_DATABASE_PORTS = {
-    5432: "PostgreSQL", 3306: "MySQL", 6379: "Redis", 27017: "MongoDB", 9200: "Elasticsearch", 11211: "memcached",
-    5984: "CouchDB", 8086: "InfluxDB", 1433: "SQL Server", 9042: "Cassandra", 2379: "etcd", 5672: "RabbitMQ",
-    9092: "Kafka", 8123: "ClickHouse", 7687: "Neo4j", 2375: "the Docker API",
+_PORTS = {
+    5432: "PostgreSQL", 3306: "MySQL", 6379: "Redis", 27017: "MongoDB", 11211: "memcached", 1433: "SQL Server",
+    9042: "Cassandra", 2379: "etcd", 5672: "RabbitMQ", 7687: "Neo4j", 2375: "the Docker API",
 }  # fmt: skip
+# Others use these, too: the image's name has to say it.
+_SHARED_PORTS = {
+    9200: ("Elasticsearch", "elastic|opensearch"), 8123: ("ClickHouse", "clickhouse"), 5984: ("CouchDB", "couchdb"),
+    8086: ("InfluxDB", "influxdb"), 9092: ("Kafka", "kafka|redpanda"),
+}  # fmt: skip
+# Namespaces whose images keep their data where the official ones do.
+_OFFICIAL = re.compile(
+    r"(?:(?:docker\.io|[\w.-]+[.:][\w.:-]+)/)?(?:library/|postgis/|pgvector/|timescale/|minio/|gitea/|elasticsearch/)?[^/]+"
+)
 _LOOPBACK = ("127.", "::1", "localhost")
 
 
@@ -92,15 +101,15 @@ def _data(service: Service) -> Iterator[Fault]:
     name = repository.rpartition("/")[2].partition(":")[0]
     folder = _DATA.get(name, "") if service.service.build is None else ""
     mounts = [v for v in service.spec.get("volumes") or () if v.get("source") or v.get("type") == "tmpfs"]
-    targets = [str(v.get("target", "")) for v in mounts] + [
-        str(t).partition(":")[0] for t in service.spec.get("tmpfs") or ()
-    ]
-    if not folder or any(_covers(target, folder) for target in targets) or service.spec.get("volumes_from"):
+    targets = [str(volume.get("target", "")) for volume in mounts]
+    targets += [str(target).partition(":")[0] for target in service.spec.get("tmpfs") or ()]
+    kept = any(_covers(target, folder) for target in targets) or service.spec.get("volumes_from")
+    # Other people's images may keep it elsewhere: there a mount of any kind is enough.
+    if not folder or kept or (targets and not _OFFICIAL.fullmatch(repository)):
         return
     place = service.at("volumes") if service.spec.get("volumes") else service.subject.places.service(service.name)
-    mend = (
-        f'volumes: ["{service.name}:{folder}"]\n# and on the top level of the file:\nvolumes: {{{service.name}: {{}}}}'
-    )
+    volume = f'volumes: ["{service.name}:{folder}"]'
+    mend = f"{volume}\n# and on the top level of the file:\nvolumes: {{{service.name}: {{}}}}"
     yield service.fault("data-without-volume", place, f"{folder} is on no named volume", mend)
 
 
@@ -111,10 +120,15 @@ def _covers(target: str, folder: str) -> bool:
 
 def _database_ports(service: Service) -> Iterator[Fault]:
     for port in service.spec.get("ports") or ():
-        kind = _DATABASE_PORTS.get(int(port.get("target") or 0))
+        kind = _database(int(port.get("target") or 0), service.spec.get("image") or "")
         if not kind or not port.get("published") or str(port.get("host_ip") or "").startswith(_LOOPBACK):
             continue
         place = service.subject.places.port(service.name, int(port["target"]))
         what = f"{kind}'s port {port['target']} is open on every address of the host"
         mend = f'ports: ["127.0.0.1:{port["published"]}:{port["target"]}"]   # other services need none'
         yield service.fault("open-database-port", place, what, mend)
+
+
+def _database(port: int, image: str) -> str:
+    kind, names = _SHARED_PORTS.get(port, ("", ""))
+    return kind if kind and re.search(names, image) else _PORTS.get(port, "")

@@ -81,6 +81,17 @@ DATA = {
     "in memory, on purpose": ("mysql:8", "tmpfs: ['/var/lib/mysql']", False),
     "another registry": ("registry.example.com:5000/hub/postgres:16@sha256:00", "", True),
     "a cache": ("redis:7", "", False),
+    "somebody else's image that keeps it elsewhere": (
+        "linuxserver/mariadb:11",
+        "volumes: [{type: bind, source: /srv, target: /config}]",
+        False,
+    ),
+    "somebody else's image that keeps it nowhere": ("linuxserver/mariadb:11", "", True),
+    "a mirror": (
+        "registry.example.com/postgres:16",
+        "volumes: [{type: bind, source: /srv, target: /config}]",
+        True,
+    ),
 }
 
 
@@ -89,3 +100,13 @@ def test_where_a_database_keeps_its_data(name: str, find: Find) -> None:
     image, more, lost = DATA[name]
     rules = {f.rule for f in find(f"x: {{image: '{image}', {HEALTH}, {GOOD}{', ' + more if more else ''}}}")}
     assert rules == ({"data-without-volume"} if lost else set())
+
+
+@pytest.mark.parametrize(
+    ("image", "found"),
+    [("elasticsearch:8", True), ("docker.elastic.co/elasticsearch/elasticsearch:8", True), ("owncloud/ocis:5", False)],
+)
+def test_a_port_that_others_use_too_needs_the_image_s_name(image: str, found: bool, find: Find) -> None:
+    data = "volumes: [{type: volume, source: d, target: /usr/share/elasticsearch/data}]"
+    text = f"x: {{image: '{image}', {HEALTH}, {GOOD}, {data}, ports: [{{target: 9200, published: '9200'}}]}}"
+    assert [f.rule for f in find(text)] == (["open-database-port"] if found else [])

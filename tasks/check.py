@@ -7,11 +7,10 @@ Only looks. services.toml and the Compose files are read by every command before
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from tasks.steps import checking, listing, outcome, run, variables
+from tasks.steps import checking, outcome, run, variables
 from tasks.steps.naming import Task, broken
 from tasks.steps.outcome import action
 from tasks.steps.project import project, start_folder
-from tasks.steps.report import report
 
 DOC = "check tools, engine, builder, registry, hosts, and the stacks' files by rules; only looks"
 
@@ -19,6 +18,10 @@ DOC = "check tools, engine, builder, registry, hosts, and the stacks' files by r
 @action
 def check() -> None:
     """Look at everything, and end with 1 if something fails."""
+    # Every command loads this module, and no other needs the rules.
+    from tasks.steps import listing
+    from tasks.steps.report import report
+
     r = run.run()
     found = checking.findings(r)
     rules = report(r, images=variables.flag("images"))

@@ -20,7 +20,6 @@ _DATA = {
     "couchdb": "/opt/couchdb/data",
     "influxdb": "/var/lib/influxdb",
     "elasticsearch": "/usr/share/elasticsearch/data",
-    "minio": "/data",
     "gitea": "/data",
 }
 _PORTS = {
@@ -34,7 +33,7 @@ _SHARED_PORTS = {
 }  # fmt: skip
 # Namespaces whose images keep their data where the official ones do.
 _OFFICIAL = re.compile(
-    r"(?:(?:docker\.io|[\w.-]+[.:][\w.:-]+)/)?(?:library/|postgis/|pgvector/|timescale/|minio/|gitea/|elasticsearch/)?[^/]+"
+    r"(?:(?:docker\.io|[\w.-]+[.:][\w.:-]+)/)?(?:library/|postgis/|pgvector/|timescale/|gitea/|elasticsearch/)?[^/]+"
 )
 _LOOPBACK = ("127.", "::1", "localhost")
 

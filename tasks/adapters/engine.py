@@ -6,15 +6,13 @@ time limit. Both mean the engine of DOCKER_HOST or the current context, or a giv
 
 import contextlib
 import json
-import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.parse import quote
 
 from tasks.adapters import engine_socket, refusals
-from tasks.adapters.process import GRACE_SECONDS, CommandFailed, Completed, lines, piped, run
+from tasks.adapters.process import GRACE_SECONDS, CommandFailed, Completed, lines, run
 from tasks.core.errors import OnevmError, ToolError
 from tasks.core.images import CONTENT_KEY_LABEL
 from tasks.core.observed import Container, Observed, container
@@ -25,7 +23,6 @@ from tasks.core.versions import OLDEST_ENGINE, Version
 READ_SECONDS = 30
 PULL_SECONDS = 1800
 REMOVE_SECONDS = 120
-LOOK_LABEL = "dev.onevm.look"
 PROJECT_LABEL = "com.docker.compose.project"
 
 
@@ -146,39 +143,6 @@ class Engine:
         done = self._docker("history", "--no-trunc", "--human=false", "--format", form, reference)
         rows = (line.partition("\t") for line in done.stdout.splitlines())
         return [(int(size), by) for size, _, by in rows if size.isdigit()]
-
-    @contextlib.contextmanager
-    def files(self, reference: str) -> Iterator[IO[bytes]]:
-        """Give the files of an image as a tar stream. A container is made for it, and never started.
-
-        Raises:
-            OnevmError: the engine does not have the image, or gives it not in time.
-        """
-        self._sweep_looks()
-        # Without a command of its own an image needs one to make a container; it is never run.
-        args = ["--pull", "never", "--network", "none", "--entrypoint", "/"]
-        args += ["--label", f"{LOOK_LABEL}={os.uname().nodename}/{os.getpid()}"]
-        made = self._docker("create", *args, reference, timeout=PULL_SECONDS)
-        where = ["-H", self.socket] if self.socket else []
-        try:
-            with piped(["docker", *where, "export", made.stdout.strip()], timeout=PULL_SECONDS) as stream:
-                yield stream
-        except CommandFailed as failed:
-            raise self._explain(explained(failed)) from None
-        finally:
-            self._docker("rm", "--force", "--volumes", made.stdout.strip(), timeout=REMOVE_SECONDS, check=False)
-
-    def _sweep_looks(self) -> None:
-        """Remove the containers of looks that were killed on this machine."""
-        form = f'{{{{.ID}}}} {{{{.Label "{LOOK_LABEL}"}}}}'
-        listed = self._docker(
-            "ps", "--all", "--filter", f"label={LOOK_LABEL}", "--filter", "status=created", "--format", form
-        )
-        rows = [line.replace("/", " ").split() for line in listed.stdout.splitlines()]
-        here = [(row[0], row[2]) for row in rows if row[1:2] == [os.uname().nodename]]
-        gone = [identity for identity, process in here if not Path("/proc", process).exists()]
-        if gone and Path("/proc/self").exists():
-            self._docker("rm", "--force", "--volumes", *gone, timeout=REMOVE_SECONDS, check=False)
 
     def observe(self, project: str, images: Iterable[str]) -> Observed:
         """Return the snapshot of a project."""

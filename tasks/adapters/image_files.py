@@ -1,13 +1,19 @@
 """An image as rules see it: its configuration, its layers, its files. Nothing of it is ever started."""
 
+import contextlib
+import os
 import re
 import tarfile
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
 
-from tasks.adapters.engine import Engine
+from tasks.adapters.engine import PULL_SECONDS, READ_SECONDS, REMOVE_SECONDS, Engine, explained
+from tasks.adapters.process import CommandFailed, piped, run
 from tasks.core.errors import OnevmError
 from tasks.core.lint.inventory import MOST_BYTES, File, Image, Inventory, Layer
+
+LOOK_LABEL = "dev.onevm.look"
 
 
 def look(engine: Engine, reference: str) -> Image | None:
@@ -40,13 +46,44 @@ def inventory(engine: Engine, reference: str) -> Inventory:
     """
     found = Inventory()
     try:
-        with engine.files(reference) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+        with _stream(engine, reference) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
             for member in tar:
                 _take(found, tar, member)
                 tar.members = []  # type: ignore[attr-defined] # it remembers all, for nothing
     except tarfile.TarError as error:
         raise OnevmError(f"the files of {reference} cannot be read", detail=str(error)) from None
     return found
+
+
+@contextlib.contextmanager
+def _stream(engine: Engine, reference: str) -> Iterator[IO[bytes]]:
+    """Give the files of an image as a tar stream. A container is made for it, and never started."""
+    docker = ["docker", *(["-H", engine.socket] if engine.socket else [])]
+    try:
+        _sweep(docker)
+        # Without a command of its own an image needs one to make a container; it is never run.
+        args = ["--pull", "never", "--network", "none", "--entrypoint", "/"]
+        args += ["--label", f"{LOOK_LABEL}={os.uname().nodename}/{os.getpid()}"]
+        made = run([*docker, "create", *args, reference], timeout=PULL_SECONDS).stdout.strip()
+        try:
+            with piped([*docker, "export", made], timeout=PULL_SECONDS) as stream:
+                yield stream
+        finally:
+            run([*docker, "rm", "--force", "--volumes", made], timeout=REMOVE_SECONDS, check=False)
+    except CommandFailed as failed:
+        raise explained(failed) from None
+
+
+def _sweep(docker: Sequence[str]) -> None:
+    """Remove the containers of looks that were killed on this machine."""
+    form = f'{{{{.ID}}}} {{{{.Label "{LOOK_LABEL}"}}}}'
+    args = ["ps", "--all", "--filter", f"label={LOOK_LABEL}", "--filter", "status=created", "--format", form]
+    listed = run([*docker, *args], timeout=READ_SECONDS).stdout
+    rows = [line.replace("/", " ").split() for line in listed.splitlines()]
+    here = [(row[0], row[2]) for row in rows if row[1:2] == [os.uname().nodename]]
+    gone = [identity for identity, process in here if not Path("/proc", process).exists()]
+    if gone and Path("/proc/self").exists():
+        run([*docker, "rm", "--force", "--volumes", *gone], timeout=REMOVE_SECONDS, check=False)
 
 
 def _take(found: Inventory, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:

@@ -13,9 +13,11 @@ from urllib.parse import quote
 
 from tasks.adapters import engine_socket, refusals
 from tasks.adapters.process import GRACE_SECONDS, CommandFailed, Completed, lines, run
+from tasks.core.durations import moment
 from tasks.core.errors import OnevmError, ToolError
 from tasks.core.images import CONTENT_KEY_LABEL
 from tasks.core.observed import Container, Observed, container
+from tasks.core.prune import LocalImage
 from tasks.core.reference import Reference
 from tasks.core.secret import Secret
 from tasks.core.versions import OLDEST_ENGINE, Version
@@ -23,6 +25,7 @@ from tasks.core.versions import OLDEST_ENGINE, Version
 READ_SECONDS = 30
 PULL_SECONDS = 1800
 REMOVE_SECONDS = 120
+MOST_INSPECTED = 500
 PROJECT_LABEL = "com.docker.compose.project"
 
 
@@ -165,6 +168,44 @@ class Engine:
             names = self._docker("image", "ls", "--filter", where, "--format", form).stdout.split()
         return frozenset(name for name in names if name.rpartition(":")[2].startswith("key-"))
 
+    def images(self, names: Callable[[str], bool]) -> tuple[LocalImage, ...]:
+        """Return the images that go by a name of which `names` says yes."""
+        form = "{{.ID}} {{.Repository}}:{{.Tag}} {{.Repository}}@{{.Digest}}"
+        out = self._docker("image", "ls", "--all", "--no-trunc", "--digests", "--format", form).stdout
+        lines_ = [line.split() for line in out.splitlines()]
+        wanted = sorted({i for i, tagged, pinned in lines_ if names(tagged) or names(pinned)})
+        found: list[LocalImage] = []
+        for start in range(0, len(wanted), MOST_INSPECTED):
+            some = wanted[start : start + MOST_INSPECTED]
+            # One that goes meanwhile is an error, and better asked for again than overlooked.
+            found += map(local_image, json.loads(self._docker("image", "inspect", *some).stdout))
+        return tuple(found)
+
+    def used(self) -> dict[str, tuple[str, str]]:
+        """Return, by container, the id of its image and the name by which that was asked for; all of them."""
+        ids = self._docker("ps", "--all", "--quiet", "--no-trunc").stdout.split()
+        found: dict[str, tuple[str, str]] = {}
+        for start in range(0, len(ids), MOST_INSPECTED):
+            form = "{{.Name}} {{.Image}} {{.Config.Image}}"
+            some = ids[start : start + MOST_INSPECTED]
+            done = self._docker("container", "inspect", "--format", form, *some, check=False)
+            others = [line for line in done.stderr.splitlines() if line and "no such container" not in line.lower()]
+            if done.returncode and others:
+                raise self._explain(OnevmError("the engine does not say what its containers run", detail=done.stderr))
+            for line in done.stdout.splitlines():
+                name, image, asked = line.split(" ", 2)
+                found[name.lstrip("/")] = (image, asked)
+        return found
+
+    def images_bytes(self) -> int | None:
+        """Return what all images take together, layers counted once; None if the engine cannot be asked that."""
+        said = self._get("/system/df", {"type": "image"}) if self._socket else None
+        return int(said["LayersSize"]) if said and said.get("LayersSize") else None
+
+    def root(self) -> str:
+        """Return the folder on the engine's machine in which its images are; empty if that is not told."""
+        return str(self._get("/info")["DockerRootDir"]) if self._socket else ""
+
     def digests_of(self, reference: str) -> tuple[str, ...]:
         """Return the `repository@digest` names under which the engine knows an image; empty if it has none."""
         found = self._image(reference)
@@ -240,6 +281,17 @@ class Engine:
                 # A pipe must not be closed while somebody reads it.
                 child.terminate()
                 reading.join(GRACE_SECONDS)
+
+
+def local_image(inspected: Mapping[str, Any]) -> LocalImage:
+    """Return the image that one entry of `docker image inspect` describes."""
+    named = (inspected.get("Metadata") or {}).get("LastTagTime") or ""
+    return LocalImage(
+        id=inspected["Id"],
+        names=(*(inspected.get("RepoTags") or ()), *(inspected.get("RepoDigests") or ())),
+        bytes=int(inspected.get("Size") or 0),
+        touched=max(moment(inspected.get("Created") or "") or 0, moment(named) or 0),
+    )
 
 
 def explained(failed: CommandFailed) -> OnevmError:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,8 @@ _SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _NOT_GIVEN = ("not our ref", "unadvertised object", "find remote ref")
 # A git hook leaves them to the programs it starts; they would name its repository, not ours.
 _OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX")
+REMOTE_SECONDS = 60
+_MOST_ARGUMENTS = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,11 +58,11 @@ class Checkout:
                 msg, next_step="run `git init` and commit there, or mend the stack's `path` in services.toml"
             ) from None
 
-    def _git(self, command: str, *args: str) -> str:
+    def _git(self, command: str, *args: str, **options: float) -> str:
         from git.exc import GitCommandError
 
         try:
-            return str(getattr(self._repository.git, command)(*args, strip_newline_in_stdout=False))
+            return str(getattr(self._repository.git, command)(*args, strip_newline_in_stdout=False, **options))
         except GitCommandError as error:
             text = _said(str(error.stderr))
             if "dubious ownership" in text:
@@ -115,6 +117,22 @@ class Checkout:
             return urlunsplit((parts.scheme, place, parts.path, "", ""))
         return urlunsplit(parts._replace(netloc=user.partition(":")[0] + at + place)) if parts.scheme and at else url
 
+    def heads(self) -> dict[str, str]:
+        """Return the branch by commit: the branches of this clone, and those that its remotes have now.
+
+        Raises:
+            OnevmError: a remote cannot be asked.
+        """
+        text = self._git("for_each_ref", "--format=%(objectname) %(refname)", "refs/heads")
+        own = self._repository.git
+        # Nobody is there to answer a question for a password.
+        quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "true", "SSH_ASKPASS": "true"}
+        for remote in self._git("remote").split():
+            with own.custom_environment(**quiet):
+                text += self._git("ls_remote", "--heads", "--", remote, kill_after_timeout=REMOTE_SECONDS)
+        refs = (line.split(maxsplit=1) for line in text.splitlines())
+        return {sha: name.removeprefix("refs/heads/") for sha, name in refs}
+
     @cached_property
     def default_branch(self) -> str:
         """The default branch of the remote `origin`, as far as this clone knows; else the one that is checked out."""
@@ -164,6 +182,15 @@ class Checkout:
         except OnevmError:
             return False
         return True
+
+    def times(self, shas: Sequence[str]) -> dict[str, float]:
+        """Return when commits were made, in seconds since 1970; those that are not in this clone are left out."""
+        found: dict[str, float] = {}
+        for start in range(0, len(shas), _MOST_ARGUMENTS):
+            some = shas[start : start + _MOST_ARGUMENTS]
+            text = self._git("rev_list", "--no-walk", "--ignore-missing", "--timestamp", *some, "--")
+            found |= {sha: float(time) for time, sha in (line.split() for line in text.splitlines())}
+        return found
 
     def changed_between(self, base: str, head: str) -> tuple[Path, ...]:
         """Return the absolute paths that differ between two commits (two-dot, renames as both names)."""

@@ -39,6 +39,10 @@ class LoginRefusedByRegistry(OnevmError):
     """The registry refuses the login, or refuses to do without one."""
 
 
+class DeletionForbidden(OnevmError):
+    """The registry deletes nothing, whatever it is asked for."""
+
+
 class NotThere(OnevmError):
     """The registry says that it has no such manifest."""
 
@@ -268,7 +272,9 @@ class RegistryClient:
 
         Raises:
             ValueError: a tag was given: its digest may have other tags, which would go too.
-            OnevmError: the registry does not allow it, or cannot be asked.
+            DeletionForbidden: the registry deletes nothing.
+            LoginRefusedByRegistry: this login may not delete.
+            OnevmError: the registry cannot be asked.
         """
         if not is_digest(digest):
             raise ValueError(digest)
@@ -277,6 +283,12 @@ class RegistryClient:
         def read(answer: Answer) -> bool:
             if answers.is_absent(answer):
                 return False
+            if answer.status == HTTPStatus.METHOD_NOT_ALLOWED or any(c == "UNSUPPORTED" for c, _ in answer.errors):
+                raise DeletionForbidden(
+                    f"{self.host} refuses to delete {about}",
+                    detail=self._authority.mask(answer.words),
+                    next_step="allow deletion at the registry (registry:2: REGISTRY_STORAGE_DELETE_ENABLED=true)",
+                )
             if answer.status not in (HTTPStatus.ACCEPTED, HTTPStatus.OK, HTTPStatus.NO_CONTENT):
                 raise self._refusal(answer, f"to delete {about}")
             return True
@@ -383,13 +395,10 @@ class RegistryClient:
     def _refusal(self, answer: Answer, what: str) -> Exception:
         if not answer.errors and answer.status != HTTPStatus.METHOD_NOT_ALLOWED:
             return Unanswered(f"{answer.words} (not a registry's answer)")
-        hint = (
-            "allow deletion at the registry (registry:2: REGISTRY_STORAGE_DELETE_ENABLED=true)"
-            if answer.status == HTTPStatus.METHOD_NOT_ALLOWED
-            else "the registry's own words above say why"
-        )
         detail = self._authority.mask(answer.words)
-        return OnevmError(f"{self.host} refuses {what}", detail=detail, next_step=hint)
+        return OnevmError(
+            f"{self.host} refuses {what}", detail=detail, next_step="the registry's own words above say why"
+        )
 
 
 _ACCEPT = {"Accept": ", ".join(MANIFEST_TYPES)}

@@ -95,6 +95,14 @@ class Manifest:
             return ()
         return tuple(str(child["digest"]) for child in self.document.get("manifests") or ())
 
+    @property
+    def blobs(self) -> dict[str, int]:
+        """The sizes in bytes of what this consists of, itself included and manifests that it lists aside, by digest."""
+        document = self.document
+        described = [document.get("config") or {}, *(document.get("layers") or ())]
+        sizes = {str(one["digest"]): int(one.get("size") or 0) for one in described if "digest" in one}
+        return {self.digest: len(self.content), **sizes}
+
 
 def digest_of(content: bytes, *, like: str = "sha256:") -> str:
     """The digest of some bytes, by the algorithm of another digest (sha256 unless told)."""

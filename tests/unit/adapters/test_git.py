@@ -471,3 +471,30 @@ def test_a_commit_that_is_not_here_cannot_be_written_out(repository: Path, tmp_p
     commit(repository)
     with pytest.raises(OnevmError, match="git read-tree failed"):
         Checkout(repository).export("0" * 40, tmp_path)
+
+
+def test_the_heads_are_the_branches_here_and_those_of_the_remotes_now(repository: Path, tmp_path: Path) -> None:
+    first = commit(repository, a="1")
+    git(repository, "branch", "old")
+    clone = tmp_path / "clone"
+    git(repository, "clone", "-q", str(repository), str(clone), cwd=tmp_path)
+    git(clone, "checkout", "-q", "-b", "mine")
+    mine = commit(clone, a="2")
+    git(clone, "checkout", "-q", "main")
+    theirs = commit(repository, a="3")
+    git(repository, "branch", "-D", "old")
+    assert Checkout(clone).heads() == {first: "main", mine: "mine", theirs: "main"}, "main is here and there"
+    assert Checkout(repository).heads() == {theirs: "main"}
+
+
+def test_a_remote_that_cannot_be_asked_is_no_remote_without_branches(repository: Path, tmp_path: Path) -> None:
+    commit(repository)
+    git(repository, "remote", "add", "origin", str(tmp_path / "gone"))
+    with pytest.raises(OnevmError, match="ls-remote"):
+        Checkout(repository).heads()
+
+
+def test_the_times_of_commits_are_told_as_far_as_they_are_here(repository: Path) -> None:
+    sha = commit(repository)
+    assert Checkout(repository).times([sha, "0" * 40, "1" * 64]) == {sha: 1767315845.0}
+    assert Checkout(repository).times([]) == {}

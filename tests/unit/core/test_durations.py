@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.core.durations import seconds, spoken
+from tasks.core.durations import moment, seconds, spoken
 
 READ: list[tuple[str | float | None, float]] = [
     (None, 0),
@@ -59,3 +59,19 @@ def test_a_duration_is_spoken_as_people_do(duration: float, text: str) -> None:
 def test_every_duration_go_writes_is_read(hours: int, minutes: int, whole: int, milli: int) -> None:
     text = f"{hours}h{minutes}m{whole}.{milli:03}s"
     assert seconds(text) == pytest.approx(hours * 3600 + minutes * 60 + whole + milli / 1000)
+
+
+@pytest.mark.parametrize(
+    ("text", "when"),
+    [
+        ("2026-01-02T03:04:05Z", 1767323045.0),
+        ("2026-01-02T03:04:05.123456789+02:00", 1767315845.123456),
+        ("0001-01-01T00:00:00Z", None),
+        ("1970-01-01T00:00:00Z", None),
+        ("2026-01-02T03:04:05", None),
+        ("yesterday", None),
+        ("", None),
+    ],
+)
+def test_a_moment_is_read_unless_it_is_none(text: str, when: float | None) -> None:
+    assert moment(text) == when

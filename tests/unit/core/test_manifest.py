@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tasks.core.manifest import INDEX_TYPES, Manifest, Platform, digest_of
+from tasks.core.manifest import INDEX_TYPES, MANIFEST_TYPES, Manifest, Platform, digest_of
 
 AMD, ARM64, ARM = (
     {"digest": name, "platform": {"os": "linux", "architecture": architecture} | more}
@@ -58,3 +58,12 @@ def test_attestations_are_children_too() -> None:
 def test_a_digest_is_made_by_the_algorithm_of_the_one_it_is_compared_with() -> None:
     assert digest_of(b"").startswith("sha256:e3b0c442")
     assert digest_of(b"", like="sha512:…").startswith("sha512:cf83e135")
+
+
+def test_what_an_image_consists_of_has_its_size_and_what_an_index_lists_does_not() -> None:
+    content = json.dumps(
+        {"config": {"digest": "sha256:c", "size": 7}, "layers": [{"digest": "sha256:l", "size": 70}, {"size": 1}]}
+    ).encode()
+    image = Manifest(content=content, media_type=MANIFEST_TYPES[0], digest=digest_of(content))
+    assert image.blobs == {image.digest: len(content), "sha256:c": 7, "sha256:l": 70}
+    assert list(index(AMD).blobs) == [index(AMD).digest]

@@ -1,6 +1,6 @@
 """Onevm: build, ship and swap the services of Docker Compose stacks on one VM.
 
-    build -> push -> deploy      rollback      plan   status   history   check   ci   vm
+    build -> push -> deploy      rollback      plan   status   history   check   prune   ci   vm
 
 `doit list` shows the tasks, `doit help <task>` one of them. The bare command `doit` plans and changes nothing.
 """
@@ -11,6 +11,7 @@ from tasks.ci import task_ci
 from tasks.deploy import task_deploy
 from tasks.history import task_history
 from tasks.plan import task_plan
+from tasks.prune import task_prune
 from tasks.push import task_push
 from tasks.rollback import task_rollback
 from tasks.status import task_status

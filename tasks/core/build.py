@@ -28,6 +28,8 @@ class BuildDefinition:
         volatile_args: names of args that change with every commit: passed to the build, not in the key.
         contexts: named contexts (name, value); a value is an absolute path, a URL, `docker-image://…`,
             or `target:<service>` for a service of the same stack that is built here.
+        starts_from: images from elsewhere that this one starts from: the name by which the Dockerfile reaches each (the
+            name of a named context, or of the image itself), and the image. They count in the key by name only.
         bases: services of the same stack whose images this one starts from (`FROM`, `COPY --from`, contexts).
         platforms: platforms asked for; usually empty.
         inputs: more absolute paths (files or folders) that belong to the content key.
@@ -45,6 +47,7 @@ class BuildDefinition:
     args: tuple[tuple[str, str | None], ...] = ()
     volatile_args: frozenset[str] = frozenset()
     contexts: tuple[tuple[str, str], ...] = ()
+    starts_from: tuple[tuple[str, str], ...] = ()
     bases: tuple[str, ...] = ()
     platforms: tuple[str, ...] = ()
     inputs: tuple[Path, ...] = ()

@@ -20,6 +20,7 @@ _OWN_BUILD_KEYS = {
     "context", "dockerfile", "dockerfile_inline", "target", "args", "additional_contexts", "platforms",
     "secrets", "tags", "cache_from", "cache_to", "pull", "no_cache", "provenance", "sbom",
 }  # fmt: skip
+_IMAGE = "docker-image://"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,9 +161,12 @@ def _build(
         key: f"target:{value.removeprefix('service:')}" if value.startswith("service:") else value
         for key, value in (build.get("additional_contexts") or {}).items()
     }
-    for image in map(_untagged, starting_images(text, args)):
+    starting = tuple(map(_untagged, starting_images(text, args)))
+    for image in starting:
         if image in images and image not in contexts and images[image] != name:
             contexts[image] = f"target:{images[image]}"
+    elsewhere = [(key, value.removeprefix(_IMAGE)) for key, value in contexts.items() if value.startswith(_IMAGE)]
+    elsewhere += [(image, image) for image in starting if image not in contexts]
     return BuildDefinition(
         stack=stack.name,
         service=name,
@@ -173,6 +177,7 @@ def _build(
         args=tuple(sorted(args.items())),
         volatile_args=frozenset(settings.volatile_args),
         contexts=tuple(sorted(contexts.items())),
+        starts_from=tuple(sorted(elsewhere)),
         bases=tuple(sorted({v.removeprefix("target:") for v in contexts.values() if v.startswith("target:")})),
         platforms=tuple(build.get("platforms") or ()),
         inputs=settings.inputs,

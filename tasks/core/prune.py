@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tasks.core.durations import spoken
+from tasks.core.reference import Reference, ReferenceInvalid, is_digest
 
 Verdict = Literal["keep", "delete"]
 
@@ -92,7 +93,7 @@ def judge(
 
     Args:
         stored: all that its tags name.
-        needed: why a digest is needed, by digest: it runs, or a release names it.
+        needed: why a digest is needed, by digest, whatever repository it was named in: a registry can have two names.
         heads: the branch by commit, for commits whose images stay.
         made: when a manifest was made, in seconds since 1970; None if that cannot be told. Left out: long ago.
         now: seconds since 1970.
@@ -188,8 +189,8 @@ def judge_images(
 
     Args:
         images: what the engine has.
-        repositories: the stack's, with the registry's host.
-        needed: why `repository@digest` is needed, by that name.
+        repositories: the stack's, in full.
+        needed: why a digest is needed, by digest, whatever repository it was named in.
         used: the container by the id of its image, whoever it belongs to.
         now: seconds since 1970.
         grace: seconds; what was made or named later stays.
@@ -200,7 +201,7 @@ def judge_images(
         if not ours:
             continue
         cause = f"container {used[image.id]}" if image.id in used else ""
-        cause = cause or next((needed[name] for name in image.names if name in needed), "")
+        cause = cause or next((needed[digest] for name in image.names if (digest := digest_of(name)) in needed), "")
         cause = cause or _young(image.touched, now, grace)
         verdict: Verdict = "keep" if cause else "delete"
         judged.append(JudgedImage(id=image.id, names=ours, verdict=verdict, cause=cause or UNNEEDED, bytes=image.bytes))
@@ -208,7 +209,14 @@ def judge_images(
 
 
 def repository_of(name: str) -> str:
-    """Return the repository of `repository:tag` or `repository@digest`, with its registry's host."""
-    name, at, _ = name.partition("@")
-    head, slash, last = name.rpartition("/")
-    return name if at else f"{head}{slash}{last.partition(':')[0]}"
+    """Return the repository of a name of an image, in full, with its registry's host; empty if it is no name."""
+    try:
+        return Reference.parse(name).name
+    except ReferenceInvalid:
+        return ""
+
+
+def digest_of(name: str) -> str:
+    """Return the digest in a name of an image; empty if it has none."""
+    _, _, digest = name.partition("@")
+    return digest if is_digest(digest) else ""

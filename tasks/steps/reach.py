@@ -22,6 +22,7 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
     "history": (),
     "check": (),
     "ci": (),
+    "prune": (),
     "vm": (),
 }
 _DEFAULT = ("plan",)

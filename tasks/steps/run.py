@@ -44,7 +44,7 @@ class Run:
         self._closing = ExitStack()
         self._guard = threading.RLock()
         self._sources: dict[str, Sources] = {}
-        self._views: dict[str, Reached] = {}
+        self._views: dict[tuple[str, str], Reached] = {}
         self._login: Mapping[str, str] | None = None
         self._registry: RegistryClient | None = None
         self._alone = False
@@ -167,9 +167,9 @@ class Run:
         """
         found = self._reaching(stack).result()
         with self._guard:
-            if stack.name not in self._views:
-                self._views[stack.name] = found.another()
-            return self._views[stack.name]
+            if (stack.name, stack.host) not in self._views:
+                self._views[stack.name, stack.host] = found.another()
+            return self._views[stack.name, stack.host]
 
     def reach_early(self, stacks: Iterable[Stack]) -> None:
         """Begin to reach the hosts of stacks that will be needed, while something else is done."""

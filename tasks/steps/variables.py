@@ -18,6 +18,9 @@ KNOWN = {
     "format": "format=json gives one JSON document",
     "force": "`doit ci force=1` overwrites workflow files that were edited by hand",
     "images": "`doit check images=1` looks into images, too",
+    "apply": "`doit prune apply=1` deletes what `doit prune` shows",
+    "branches": "branches=1: `doit prune` keeps the images of the heads of branches",
+    "grace": "seconds; `doit prune` keeps what is younger",
     "detailed": "`doit plan detailed=1` exits with 10 when something would change",
 }
 
@@ -39,9 +42,10 @@ def check() -> None:
         raise UsageError(f"build={text('build')} is not known", next_step="build=on-host, or leave it away")
     if text("build") and text("sha"):
         raise UsageError("sha= builds nothing, so build=on-host cannot be meant with it", next_step="leave one away")
-    for name in ("dirty", "detailed", "fail_fast", "force", "images"):
+    for name in ("dirty", "detailed", "fail_fast", "force", "images", "apply", "branches"):
         flag(name)
-    seconds("lock_wait", 0)
+    for name in ("lock_wait", "grace"):
+        seconds(name, 0)
 
 
 def text(name: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.adapters.registry import NotThere, RegistryClient
+from tasks.adapters.registry import DeletionForbidden, NotThere, RegistryClient
 from tasks.adapters.retry import CouldNotAsk, Patience
 from tasks.adapters.wire import Wire
 from tasks.core.errors import OnevmError
@@ -258,11 +258,12 @@ def test_a_tag_is_not_deleted(client: RegistryClient, image: Pushed) -> None:
     assert client.head("team/web", "1") == image.digest
 
 
+@pytest.mark.parametrize("answer", [error(405, "UNSUPPORTED"), error(400, "UNSUPPORTED"), says(405, "")])
 def test_a_registry_that_allows_no_deletion_says_how_to_mend_it(
-    through: RegistryClient, front: Front, image: Pushed
+    through: RegistryClient, front: Front, image: Pushed, answer: Behaviour
 ) -> None:
-    front.always = error(405, "UNSUPPORTED")
-    with pytest.raises(OnevmError, match="REGISTRY_STORAGE_DELETE_ENABLED"):
+    front.always = answer
+    with pytest.raises(DeletionForbidden, match="REGISTRY_STORAGE_DELETE_ENABLED"):
         through.delete("team/web", image.digest)
     assert len(front.seen) == 1
 

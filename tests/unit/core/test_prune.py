@@ -9,6 +9,7 @@ from tasks.core.prune import (
     LocalImage,
     Stored,
     commit_of,
+    digest_of,
     is_ours,
     judge,
     judge_images,
@@ -172,15 +173,15 @@ def test_a_hosts_images_go_unless_a_release_or_a_container_needs_them() -> None:
     repository = "r:5000/x/notes-web"
     found = judge_images(
         [
-            local("kept", f"{repository}@sha256:1", f"{repository}:key-1"),
-            local("used", f"{repository}@sha256:2"),
+            local("kept", f"{repository}@{digest('1')}", f"{repository}:key-1"),
+            local("used", f"{repository}@{digest('2')}"),
             local("young", f"{repository}:key-3", touched=NOW - HOUR + 1),
-            local("old", f"{repository}@sha256:4", f"{repository}:key-4", "backup:1"),
-            local("theirs", "r:5000/x/notes-web2@sha256:5"),
+            local("old", f"{repository}@{digest('4')}", f"{repository}:key-4", "backup:1"),
+            local("theirs", f"r:5000/x/notes-web2@{digest('5')}"),
             local("else", "redis:7"),
         ],
         MINE,
-        {f"{repository}@sha256:1": "release 1"},
+        {digest("1"): "release 1"},
         {"used": "notes-web-1"},
         now=NOW,
         grace=HOUR,
@@ -191,17 +192,26 @@ def test_a_hosts_images_go_unless_a_release_or_a_container_needs_them() -> None:
         "young": "younger than 1 h 0 min",
     }
     (going,) = (one for one in found if one.verdict == "delete")
-    assert (going.id, going.names) == ("old", (f"{repository}:key-4", f"{repository}@sha256:4")), "their name stays"
+    assert (going.id, going.names) == ("old", (f"{repository}:key-4", f"{repository}@{digest('4')}")), (
+        "their name stays"
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "repository"),
     [
         ("r:5000/x/web:1", "r:5000/x/web"),
-        ("r:5000/x/web@sha256:1", "r:5000/x/web"),
-        ("redis", "redis"),
-        ("redis:7", "redis"),
+        (f"r:5000/x/web@{digest('a')}", "r:5000/x/web"),
+        ("redis", "docker.io/library/redis"),
+        ("docker.io/team/web:7", "docker.io/team/web"),
+        ("team/web:7", "docker.io/team/web"),
+        ("<none>:<none>", ""),
     ],
 )
 def test_the_repository_of_a_name(name: str, repository: str) -> None:
     assert repository_of(name) == repository
+
+
+def test_the_digest_of_a_name() -> None:
+    assert digest_of(f"team/web:7@{digest('a')}") == digest("a")
+    assert digest_of("team/web:7") == digest_of("<none>@<none>") == ""

@@ -1,0 +1,165 @@
+"""What every host of services.toml runs and has on record, of every stack: nobody may delete what is named there.
+
+A stack can be on any host (`host=`), and a release can name another stack's image. So all of them are asked about all
+stacks, and what one of them does not tell is a doubt, never an absence.
+"""
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from tasks.adapters import records
+from tasks.adapters.records import Records
+from tasks.core import retention
+from tasks.core.errors import OnevmError
+from tasks.core.hosts import LOCAL
+from tasks.core.model import Stack
+from tasks.core.prune import LocalImage, digest_of, repository_of
+from tasks.core.release import Release
+from tasks.steps.run import Run
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Holding:
+    """What one host holds.
+
+    Attributes:
+        records: what it has on record, by stack.
+        keep: how many good releases of a stack it keeps.
+        used: by container, the id of its image and the name by which that was asked for; of whatever project.
+        images: its images from services.toml's registry.
+        unrecorded: stacks of which it has containers made by Onevm, and no record.
+        error: why it could not be asked, if it could not.
+    """
+
+    records: Mapping[str, Records] = field(default_factory=dict)
+    keep: int = 1
+    used: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    images: tuple[LocalImage, ...] = ()
+    unrecorded: frozenset[str] = frozenset()
+    error: OnevmError | None = None
+
+    def dropped(self, stack: str) -> tuple[Release, ...]:
+        """Return the recorded releases of a stack that need not be kept."""
+        known = self.records.get(stack, Records())
+        if known.current is None:
+            return ()
+        found = retention.superfluous(known.releases, known.current.id, self.keep)
+        return tuple(r for r in found if r.id != known.switching)
+
+    def kept(self, stack: str) -> tuple[Release, ...]:
+        """Return the recorded releases of a stack that are kept, newest first."""
+        gone = {r.id for r in self.dropped(stack)}
+        return tuple(r for r in self.records.get(stack, Records()).releases if r.id not in gone)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Holdings:
+    """What all hosts hold, by the host's name."""
+
+    hosts: Mapping[str, Holding]
+
+    def having(self, stack: str) -> tuple[str, ...]:
+        """Return the hosts that have a stack on record."""
+        return tuple(name for name, h in self.hosts.items() if h.records.get(stack, Records()).there)
+
+    def needed(self, pruned: str, *, on: Iterable[str] | None = None) -> dict[str, str]:
+        """Return why images are needed, by digest.
+
+        Args:
+            pruned: the stack whose superfluous releases do not count.
+            on: the hosts that count; None for all.
+        """
+        found: dict[str, str] = {}
+        for name in self.hosts if on is None else on:
+            holding = self.hosts[name]
+            known = {image.id: image.names for image in holding.images}
+            for image, asked in holding.used.values():
+                for reference in (asked, *known.get(image, ())):
+                    found.setdefault(reference, f"runs on {name}")
+            for stack, record in holding.records.items():
+                for release in holding.kept(stack) if stack == pruned else record.releases:
+                    for service in release.services.values():
+                        found.setdefault(service.image, f"release {release.id} of {stack} on {name}")
+        return {digest: cause for reference, cause in found.items() if (digest := digest_of(reference))}
+
+    def repositories(self, stack: str) -> frozenset[str]:
+        """Return the repositories of built images that releases of a stack name, with the registry's host."""
+        return frozenset(
+            repository_of(service.image)
+            for holding in self.hosts.values()
+            for release in holding.records.get(stack, Records()).releases
+            for service in release.services.values()
+            if not service.external
+        )
+
+    def doubts(self, stack: str, repositories: frozenset[str], users: frozenset[str]) -> tuple[str, ...]:
+        """Return why nothing of a stack may be deleted, a sentence each; empty if all is clear.
+
+        Args:
+            stack: the stack.
+            repositories: its repositories.
+            users: other stacks whose checkout names its images.
+        """
+        found = []
+        for name, holding in self.hosts.items():
+            if holding.error:
+                found.append(f"host {name} could not be asked, and it may have the stack: {holding.error.what}")
+            if stack in holding.unrecorded:
+                found.append(f"host {name} runs containers of it and has no record of it (is its `root` mounted?)")
+            for other, record in holding.records.items():
+                concerned = other == stack or other in users or self._uses(other, repositories)
+                found += record.doubts if concerned else ()
+        if not found and not any(h.records.get(stack, Records()).current for h in self.hosts.values()):
+            found.append("no host has a release of it that runs, so nobody knows what it needs")
+        return tuple(found)
+
+    def _uses(self, stack: str, repositories: frozenset[str]) -> bool:
+        return any(
+            repository_of(service.image) in repositories
+            for holding in self.hosts.values()
+            for release in holding.records.get(stack, Records()).releases
+            for service in release.services.values()
+        )
+
+
+def hold(r: Run) -> Holdings:
+    """Return what all hosts hold; one that cannot be asked says why in its place."""
+    hosts = r.project.configuration.hosts
+    named = {stack.host for stack in r.project.stacks.values()}
+    written = {key[1] for key in r.project.configuration.source.lines if key[0] == "hosts" and len(key) > 1}
+    with ThreadPoolExecutor(max(1, len(hosts))) as pool:
+        asked = {
+            name: pool.submit(_ask, r, name, sure=name != LOCAL or name in named | written) for name in sorted(hosts)
+        }
+        found = {name: answer.result() for name, answer in asked.items()}
+    return Holdings(hosts={name: holding for name, holding in found.items() if holding is not None})
+
+
+def _ask(r: Run, name: str, *, sure: bool) -> Holding | None:
+    """Ask one host; this machine, if nobody named it, counts only if it has a record."""
+    url = repository_of(f"{r.project.configuration.registry.url}/x").removesuffix("x")
+    try:
+        known = {stack.name: records.read(r.folder(there(stack, name))) for stack in r.project.stacks.values()}
+        if not sure and not any(record.there for record in known.values()):
+            return None
+        some = there(next(iter(r.project.stacks.values())), name)
+        engine = r.host(some).engine
+        return Holding(
+            records=known,
+            keep=r.project.configuration.hosts[name].keep_releases,
+            used=engine.used(),
+            images=engine.images(lambda image: repository_of(image).startswith(url)),
+            unrecorded=frozenset(
+                stack
+                for stack, record in known.items()
+                if not record.there and any(c.config_hash for c in engine.containers(stack))
+            ),
+        )
+    except OnevmError as error:
+        return Holding(error=error)
+
+
+def there(stack: Stack, host: str) -> Stack:
+    """Return a stack as if it were on a host."""
+    return replace(stack, host=host)

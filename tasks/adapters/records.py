@@ -5,15 +5,16 @@ a doubt, and only what certainly is not there counts as absent.
 """
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from tasks.adapters.process import CommandFailed
 from tasks.adapters.release_folder import FILES_SECONDS, ReleaseFolder
+from tasks.adapters.transport import Transport
 from tasks.core.errors import OnevmError
 from tasks.core.release import Release, from_json
 
 # That a path is not there can be told only by who may search the folder above it.
-_READ = """set -u
-place=$1/releases
+_UNLESS_ABSENT = """set -u
 if [ ! -d "$place" ]; then
   above=$place
   while [ -n "$above" ] && [ ! -e "$above" ]; do above=${above%/*}; done
@@ -23,6 +24,16 @@ if [ ! -d "$place" ]; then
 fi
 cd "$place" && ls >/dev/null || exit 1
 echo there
+"""
+_STACKS = f"""place=$1
+{_UNLESS_ABSENT}
+for folder in *; do
+  [ ! -d "$folder" ] || {{ [ -x "$folder" ] && [ ! -e "$folder/releases" ]; }} || printf '%s\\000' "$folder"
+done
+echo end
+"""
+_READ = f"""place=$1/releases
+{_UNLESS_ABSENT}
 echo "$(readlink ../current)"
 echo "$(cat ../switching 2>/dev/null)"
 for folder in *; do
@@ -63,25 +74,14 @@ def read(folder: ReleaseFolder) -> Records:
         OnevmError: the host cannot be asked, or does not let us look.
     """
     host = folder.transport.name
-    try:
-        out = folder.transport.run(["sh", "-c", _READ, "sh", str(folder.path)], timeout=FILES_SECONDS).stdout
-    except CommandFailed as failed:
-        raise OnevmError(
-            f"host {host}: it cannot be told what {folder.path} holds",
-            detail=failed.stderr.strip(),
-            next_step="see its owner and mode, and `root` of the host in services.toml",
-        ) from None
-    word, _, out = out.partition("\n")
-    if word == "absent":
+    out = _asked(folder.transport, _READ, str(folder.path))
+    if out is None:
         return Records()
     link, _, out = out.partition("\n")
     switching, _, out = out.partition("\n")
     found: dict[str, Release] = {}
     doubts: list[str] = []
-    *parts, end = out.split("\0")
-    if end.strip() != "end":
-        raise OnevmError(f"host {host}: what {folder.path} holds did not arrive whole", next_step="run it again")
-    for name, text in (part.split("\n", 1) for part in parts):
+    for name, text in (part.split("\n", 1) for part in out.split("\0")[:-1]):
         where = f"{folder.path}/releases/{name}/release.json on host {host}"
         if text.strip() == "unrecorded":
             continue
@@ -96,3 +96,31 @@ def read(folder: ReleaseFolder) -> Records:
         doubts.append(f"a run was cut off on host {host} on its way to release {switching}")
     releases = tuple(sorted(found.values(), key=lambda r: r.id, reverse=True))
     return Records(there=True, releases=releases, current=current, switching=switching, doubts=tuple(doubts))
+
+
+def stacks(transport: Transport, root: PurePosixPath) -> tuple[str, ...]:
+    """Return the names of the folders in a host's root folder that may have releases.
+
+    Raises:
+        OnevmError: the host cannot be asked, or does not let us look.
+    """
+    out = _asked(transport, _STACKS, str(root))
+    return tuple((out or "").split("\0")[:-1])
+
+
+def _asked(transport: Transport, script: str, place: str) -> str | None:
+    """Run a script that ends with a line `end`; returns its output without its first word, None for `absent`."""
+    try:
+        out = transport.run(["sh", "-c", script, "sh", place], timeout=FILES_SECONDS).stdout
+    except CommandFailed as failed:
+        raise OnevmError(
+            f"host {transport.name}: it cannot be told what {place} holds",
+            detail=failed.stderr.strip(),
+            next_step="see its owner and mode, and `root` of the host in services.toml",
+        ) from None
+    word, _, out = out.partition("\n")
+    if word == "absent":
+        return None
+    if word != "there" or out.rpartition("\0")[2].strip().rpartition("\n")[2] != "end":
+        raise OnevmError(f"host {transport.name}: what {place} holds did not arrive whole", next_step="run it again")
+    return out

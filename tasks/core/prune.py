@@ -20,7 +20,7 @@ UNNEEDED = "nothing needs it"
 
 _COMMIT = re.compile(r"(?P<sha>[0-9a-f]{40}|[0-9a-f]{64})(?P<dirty>-dirty-[0-9a-f]{8})?")
 _KEY = re.compile(r"key-[0-9a-f]{64}")
-_BUILDING = re.compile(r"building-[0-9a-f]{12}")
+_BUILDING = re.compile(r"building-[0-9a-f]{12}(?:-[0-9a-f]+)?")
 # Signatures and the like: cosign's names, and the referrers tag of the distribution-spec 1.1.
 _SUBJECT = re.compile(r"(sha256)-([0-9a-f]{64})(?:\..+)?")
 

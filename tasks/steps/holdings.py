@@ -7,9 +7,11 @@ stacks, and what one of them does not tell is a doubt, never an absence.
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 
 from tasks.adapters import records
 from tasks.adapters.records import Records
+from tasks.adapters.release_folder import ReleaseFolder
 from tasks.core import retention
 from tasks.core.errors import OnevmError
 from tasks.core.hosts import LOCAL
@@ -24,6 +26,7 @@ class Holding:
     """What one host holds.
 
     Attributes:
+        address: where it is; two hosts with different roots can be one machine.
         records: what it has on record, by stack.
         keep: how many good releases of a stack it keeps.
         used: by container, the id of its image and the name by which that was asked for; of whatever project.
@@ -32,6 +35,7 @@ class Holding:
         error: why it could not be asked, if it could not.
     """
 
+    address: str = ""
     records: Mapping[str, Records] = field(default_factory=dict)
     keep: int = 1
     used: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -105,7 +109,8 @@ class Holdings:
         for name, holding in self.hosts.items():
             if holding.error:
                 found.append(f"host {name} could not be asked, and it may have the stack: {holding.error.what}")
-            if stack in holding.unrecorded:
+            same = [h for h in self.hosts.values() if h.address == holding.address]
+            if stack in holding.unrecorded and not any(h.records.get(stack, Records()).there for h in same):
                 found.append(f"host {name} runs containers of it and has no record of it (is its `root` mounted?)")
             for other, record in holding.records.items():
                 concerned = other == stack or other in users or self._uses(other, repositories)
@@ -139,25 +144,37 @@ def hold(r: Run) -> Holdings:
 def _ask(r: Run, name: str, *, sure: bool) -> Holding | None:
     """Ask one host; this machine, if nobody named it, counts only if it has a record."""
     url = repository_of(f"{r.project.configuration.registry.url}/x").removesuffix("x")
+    host = r.project.configuration.hosts[name]
     try:
-        known = {stack.name: records.read(r.folder(there(stack, name))) for stack in r.project.stacks.values()}
+        some = there(next(iter(r.project.stacks.values())), name)
+        transport, root = r.host(some).transport, PurePosixPath(host.root)
+        # Others may deploy to this host, too, and their releases may name our images.
+        stacks = {*r.project.stacks, *records.stacks(transport, root)}
+        known = {stack: _read(ReleaseFolder(transport, root, stack)) for stack in sorted(stacks)}
         if not sure and not any(record.there for record in known.values()):
             return None
-        some = there(next(iter(r.project.stacks.values())), name)
         engine = r.host(some).engine
         return Holding(
+            address=host.address,
             records=known,
-            keep=r.project.configuration.hosts[name].keep_releases,
+            keep=host.keep_releases,
             used=engine.used(),
             images=engine.images(lambda image: repository_of(image).startswith(url)),
             unrecorded=frozenset(
                 stack
-                for stack, record in known.items()
-                if not record.there and any(c.config_hash for c in engine.containers(stack))
+                for stack in r.project.stacks
+                if not known[stack].there and any(c.config_hash for c in engine.containers(stack))
             ),
         )
     except OnevmError as error:
         return Holding(error=error)
+
+
+def _read(folder: ReleaseFolder) -> Records:
+    try:
+        return records.read(folder)
+    except OnevmError as error:
+        return Records(there=True, doubts=(error.what,))
 
 
 def there(stack: Stack, host: str) -> Stack:

@@ -176,9 +176,7 @@ class Prune:
     def _on_host(self, stack: str, host: str, held: Holdings, names: frozenset[str]) -> OnHost:
         holding = held.hosts[host]
         used = {image: container for container, (image, _) in holding.used.items()}
-        hosts = self.r.project.configuration.hosts
-        # Two hosts with different roots can be one machine.
-        needed = held.needed(stack, on=[h for h in held.hosts if hosts[h].address == hosts[host].address])
+        needed = held.needed(stack, on=[h for h in held.hosts if held.hosts[h].address == holding.address])
         images = judge_images(holding.images, names, needed, used, now=time.time(), grace=self.grace)
         return OnHost(host=host, going=holding.dropped(stack), staying=holding.kept(stack), images=images)
 

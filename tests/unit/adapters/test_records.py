@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from tasks.adapters.records import Records, read
+from tasks.adapters.records import Records, read, stacks
 from tasks.adapters.release_folder import ReleaseFolder
 from tasks.adapters.transport import Local
 from tasks.core.errors import OnevmError
@@ -110,6 +110,16 @@ def test_without_a_current_release_the_records_are_read_all_the_same(folder: Rel
     assert found.current is None
     assert len(found.releases) == 2
     assert found.doubts == ()
+
+
+def test_the_stacks_of_a_host_are_those_that_may_have_releases(folder: ReleaseFolder) -> None:
+    above = here(folder).parent
+    (above / "other" / "releases").mkdir(parents=True)
+    (above / "no stack").mkdir()
+    (above / "file").write_text("")
+    root = PurePosixPath(above)
+    assert stacks(Local(), root) == ("other", "shop")
+    assert stacks(Local(), root / "nowhere") == ()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="looks with the eyes of another user, which only root can")

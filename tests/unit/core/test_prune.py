@@ -73,7 +73,9 @@ def test_a_tag_that_is_not_onevms_own_keeps_its_digest(tag: str) -> None:
     assert found[digest("a")].cause == f"tag {tag}"
 
 
-@pytest.mark.parametrize("tag", [SHA["a"], f"{SHA['a']}-dirty-01234567", key("a"), "building-0123456789ab"])
+@pytest.mark.parametrize(
+    "tag", [SHA["a"], f"{SHA['a']}-dirty-01234567", key("a"), "building-0123456789ab", "building-0123456789ab-01234567"]
+)
 def test_onevms_own_tags_keep_nothing_by_themselves(tag: str) -> None:
     assert is_ours(tag)
     assert gone(judged(stored("a", tag), made={"a": 0.0})) == {digest("a")}

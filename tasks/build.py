@@ -9,7 +9,7 @@ whether somebody has it already, the content key says.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tasks.steps import bake, run, variables
+from tasks.steps import bake, bases, run, variables
 from tasks.steps.freshness import AsFreshAs, There, Unchanged
 from tasks.steps.images import engine_has
 from tasks.steps.naming import Task, broken, tree
@@ -33,8 +33,8 @@ def build(name: str) -> dict[str, Any]:
 def is_there(values: Mapping[str, Any]) -> bool:
     """Whether somebody still has the image that the last successful run of a build task left."""
     name = values.get("image")
-    if variables.text("build"):
-        # It must run to say that it does not do that.
+    if variables.text("build") or bases.wanted():
+        # It must run: to say that it does not do that; to ask what its base images are now.
         return False
     return bool(name) and (bool(values.get("pushed")) or engine_has(str(name)))
 

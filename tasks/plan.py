@@ -55,6 +55,7 @@ def _document(p: StackPlan) -> dict[str, Any]:
         "operations": [asdict(op) for op in p.plan.operations],
         "rollouts": {name: {"kind": how.kind, "reason": how.reason} for name, how in p.rollouts.items()},
         "notes": list(p.notes),
+        "refresh": [{**asdict(source), "state": source.state} for source in p.sources],
     }
 
 
@@ -78,6 +79,9 @@ def _show(p: StackPlan) -> None:
         screen.warn(note)
     for line in _since(p.commits) if p.commits else ():
         screen.say(line)
+    if p.sources:
+        rows = [[s.service, f"{s.use} {s.image}", s.was[:19] or "?", s.now[:19], s.state] for s in p.sources]
+        screen.table("", ["service", "from elsewhere", "was", "is", ""], rows)
     if p.plan:
         rows = [[op.verb, op.service, op.rollout, op.cause] for op in summed(p.plan.operations, MOST_ROWS)]
         screen.table("", ["operation", "service", "rollout", "cause"], rows)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.core.build import BuildDefinition
@@ -25,6 +25,7 @@ class Target:
         revision: the commit.
         source: where the checkout came from.
         created: the commit's date.
+        pins: images to take in the place of those that the Dockerfile names, by the name of a named context.
     """
 
     definition: BuildDefinition
@@ -37,6 +38,7 @@ class Target:
     source: str
     created: str
     context: str = ""
+    pins: Mapping[str, str] = field(default_factory=dict)
 
 
 def target_names(definitions: Sequence[BuildDefinition]) -> dict[tuple[str, str], str]:
@@ -85,7 +87,7 @@ def _target(target: Target, builder: Builder, names: Mapping[tuple[str, str], st
         "labels": {name: value for name, value in labels.items() if value or name in own},
         "tags": [target.reference],
         "output": ["type=image,push=true" if target.push else "type=docker"],
-        "contexts": {name: _context(d, value, names) for name, value in d.contexts},
+        "contexts": {**{name: _context(d, value, names) for name, value in d.contexts}, **target.pins},
         "secret": [_secret(s.id, s.environment, str(s.file or "")) for s in d.secrets],
         **{_BAKE_OPTIONS[name]: _option(name, json.loads(text)) for name, text in d.options if name in _BAKE_OPTIONS},
     }

@@ -67,6 +67,17 @@ def recipe(definition: BuildDefinition) -> str:
     return _digest(field for item in sorted(items) for field in item)
 
 
+def refreshed(key: str, bases: Mapping[str, str]) -> str:
+    """Return the key of a content on base images at certain digests; the content's own if there are none.
+
+    Args:
+        key: the content key, in which base images from elsewhere count by name.
+        bases: their digests by name, those of the services that this one starts from too.
+    """
+    parts = [part for item in sorted(bases.items()) for part in item]
+    return _digest(iter(["refreshed", key, *parts])) if parts else key
+
+
 def explain(old: Manifest, new: Manifest, *, checkout: str = "") -> list[str]:
     """Say what differs, one line each: `backend/app.py changed`, `arg X changed`; never a value.
 

@@ -26,6 +26,7 @@ class ReleasedService:
         external: whether the image is not built here.
         source: the reference in the Compose file that an external image was resolved from.
         inputs: the commits of other repositories that its inputs are in, by path relative to the checkout's top.
+        starts_from: digests by image that a refresh built a service on; no part of what the release is.
     """
 
     image: str
@@ -34,6 +35,7 @@ class ReleasedService:
     external: bool = False
     source: str = ""
     inputs: dict[str, str] = field(default_factory=dict)
+    starts_from: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def has_digest(self) -> bool:

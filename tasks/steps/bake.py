@@ -18,7 +18,7 @@ from tasks.core.errors import OnevmError, UsageError
 from tasks.core.images import building_tag
 from tasks.core.model import Builder
 from tasks.core.solve import Step
-from tasks.steps import output, run, selection, variables
+from tasks.steps import bases, output, run, selection, variables
 from tasks.steps.images import PARALLEL_LOOKUPS, Image, keyed_images, look_up
 from tasks.steps.once import once
 from tasks.steps.settle import culprits, settle
@@ -110,6 +110,9 @@ def make(r: run.Run, *, build: frozenset[str], push: frozenset[str]) -> Batch:
         result.images = keyed_images(r, build | push, push)
     with result.timings.phase("lookup"):
         look_up(r, list(result.images.values()))
+    if bases.wanted():
+        with result.timings.phase("refresh"):
+            bases.renew(r, result.images.values())
     stale = [image for image in result.images.values() if image.state != "fresh"]
     if stale:
         oven = Oven(engine=r.engine, host="local", builder=r.project.configuration.builder, env={})
@@ -124,8 +127,8 @@ def bake(r: run.Run, result: Batch, stale: list[Image], oven: Oven) -> None:
         engine_version = pool.submit(oven.engine.version)
         buildx.check_version()
         check_version(engine_version.result(), oven.host)
-    bases = _bases(r, stale, result)
-    names = bakefile.target_names([i.keyed.definition for i in (*stale, *bases)])
+    along = _bases(r, stale, result)
+    names = bakefile.target_names([i.keyed.definition for i in (*stale, *along)])
     by_target = {names[i.keyed.definition.stack, i.keyed.definition.service]: i for i in stale}
     for image in stale:
         _refuse_what_bake_cannot(image.keyed.definition)
@@ -139,10 +142,10 @@ def bake(r: run.Run, result: Batch, stale: list[Image], oven: Oven) -> None:
             r.screen.note(image.name, step.text)
 
     with temporary.folder("contexts") as folder:
-        links = context_names.linked(folder, r.project.cache / "contexts", [i.keyed.inputs for i in (*stale, *bases)])
+        links = context_names.linked(folder, r.project.cache / "contexts", [i.keyed.inputs for i in (*stale, *along)])
         file = bakefile.bake_file(
             [_target(r, i, links) for i in stale],
-            [_target(r, i, links) for i in bases],
+            [_target(r, i, links) for i in along],
             oven.builder,
             names,
         )
@@ -200,7 +203,7 @@ def _target(r: run.Run, image: Image, links: Mapping[str, str]) -> bakefile.Targ
     return bakefile.Target(
         definition=image.keyed.definition,
         content_key=image.keyed.key,
-        reference=f"{image.repository}:{building_tag(image.keyed.key, r.id)}",
+        reference=f"{image.repository}:{building_tag(image.sought, r.id)}",
         repository=image.repository,
         push=image.pushed,
         args=volatile_filled(
@@ -210,6 +213,7 @@ def _target(r: run.Run, image: Image, links: Mapping[str, str]) -> bakefile.Targ
         source=sources.checkout.origin,
         created=commit.date,
         context=links.get(image.keyed.definition.context, ""),
+        pins=bases.pins(image.keyed.definition, image.bases),
     )
 
 

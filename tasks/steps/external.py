@@ -16,6 +16,7 @@ def pin(
     ask: Callable[[str], str | None],
     engine: Engine,
     warn: Callable[[str], None],
+    refresh: bool = False,
 ) -> ReleasedService:
     """Return the released service of an external image.
 
@@ -26,12 +27,15 @@ def pin(
         ask: asks the reference's registry for its digest; None if the registry does not have it.
         engine: the local engine, for images that no registry has.
         warn: called with a warning if the image cannot be pinned.
+        refresh: whether a pin is to follow its reference to where that is now.
 
     Raises:
         OnevmError: neither a registry nor the engine has the image.
     """
     service = name.rpartition(".")[2]
-    if previous and (known := previous.services.get(service)) and known.external and known.source == source:
+    known = previous.services.get(service) if previous else None
+    known = known if known and known.external and known.source == source else None
+    if known and not refresh:
         return known
     reference = Reference.parse(source)
     if reference.digest:
@@ -40,9 +44,14 @@ def pin(
     try:
         digest = ask(source)
     except OnevmError as error:
+        if refresh and known:
+            raise
         digest, reason = None, str(error)
     if digest:
         return ReleasedService(image=reference.with_digest(digest).familiar, external=True, source=source)
+    if known:
+        warn(f"{name}: {reason}: {source} stays as it is")
+        return known
     known_as = engine.digests_of(source)
     here = [d for d in known_as if Reference.parse(d).name == reference.name]
     if here:

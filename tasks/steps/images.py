@@ -1,14 +1,15 @@
 """The images of built services: their keys, and which of them are there already."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from tasks.core.errors import OnevmError
 from tasks.core.images import key_tag, repository
+from tasks.core.keys import refreshed
 from tasks.core.reference import Reference
-from tasks.steps import run
+from tasks.steps import bases, run
 from tasks.steps.inputs import Keyed
 from tasks.steps.once import once
 
@@ -28,6 +29,7 @@ class Image:
         digest: the registry's digest, empty if only the engine has it.
         kept: the pin of the current release that is these bytes already, where none is to be had from a registry.
         error: why it failed.
+        bases: digests of the images from elsewhere that it shall start from, by image; only in a refresh.
     """
 
     keyed: Keyed
@@ -37,6 +39,7 @@ class Image:
     digest: str = ""
     kept: str = ""
     error: OnevmError | None = None
+    bases: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -47,6 +50,16 @@ class Image:
     def keyed_name(self) -> str:
         """The name that is a promise: `<repository>:key-<content key>`."""
         return f"{self.repository}:{key_tag(self.keyed.key)}"
+
+    @property
+    def sought(self) -> str:
+        """The key by which it is looked for: the content key, in a refresh together with the digests of its bases."""
+        return refreshed(self.keyed.key, self.bases)
+
+    @property
+    def sought_name(self) -> str:
+        """Its name by that key."""
+        return f"{self.repository}:{key_tag(self.sought)}"
 
     @property
     def path(self) -> str:
@@ -88,7 +101,8 @@ def keyed_images(r: run.Run, names: frozenset[str], push: frozenset[str]) -> dic
         stack = r.project.stacks[stack_name]
         keyed = r.sources(stack).keyed(service)
         where = repository(r.project.configuration.registry, stack_name, service)
-        images[name] = Image(keyed=keyed, repository=where, pushed=name in push)
+        on = bases.of(r, keyed.definition)
+        images[name] = Image(keyed=keyed, repository=where, pushed=name in push, bases=on)
     return images
 
 
@@ -102,11 +116,11 @@ def look_up(r: run.Run, images: Sequence[Image]) -> None:
     if local:
         have = r.engine.keyed_images()
         for image in local:
-            if image.keyed_name in have:
+            if image.sought_name in have:
                 image.state = "fresh"
     ask = [image for image in images if image.pushed]
     with ThreadPoolExecutor(PARALLEL_LOOKUPS) as pool:
-        digests = pool.map(lambda i: r.registry.head(i.path, key_tag(i.keyed.key)), ask)
+        digests = pool.map(lambda i: r.registry.head(i.path, key_tag(i.sought)), ask)
         for image, digest in zip(ask, digests, strict=True):
             if digest:
                 image.state, image.digest = "fresh", digest

@@ -8,11 +8,12 @@ from tasks.adapters.release_folder import Current
 from tasks.core.images import repository
 from tasks.core.model import Stack
 from tasks.core.plan import Operation, Plan, ordered
-from tasks.core.release import Release
+from tasks.core.release import Release, ReleasedService
 from tasks.core.rollout import Rollout
-from tasks.steps import on_host, ready, recorded, run, target, variables, why
+from tasks.steps import bases, moved, on_host, ready, recorded, run, target, variables, why
 from tasks.steps.commits import Commits, between
 from tasks.steps.images import PARALLEL_LOOKUPS, Image, look_up
+from tasks.steps.moved import Source
 from tasks.steps.why import Cause
 
 
@@ -30,6 +31,7 @@ class StackPlan:
         notes: what deserves a look.
         cut_off: whether a run was cut off on the host, which the next deploy settles.
         rollouts: how each service is replaced, and why.
+        sources: images from elsewhere as they were and are; only in a refresh.
     """
 
     plan: Plan
@@ -41,6 +43,7 @@ class StackPlan:
     notes: tuple[str, ...] = ()
     cut_off: bool = False
     rollouts: Mapping[str, Rollout] = field(default_factory=dict)
+    sources: tuple[Source, ...] = ()
 
 
 def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
@@ -79,14 +82,16 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
     candidate = target.narrowed(candidate, current.release, only)
     sources = r.sources(stack)
     released = current.release.services if current.release else {}
-    bases = current.release.bases if current.release else lambda _: ()
+    since = current.release.bases if current.release else lambda _: ()
     causes = {
-        name: why.stale(sources, image.keyed, released.get(name), bases(name))
+        name: why.stale(sources, image.keyed, released.get(name), since(name))
         for name, image in by_service.items()
         if image.state != "fresh" or (name in released and released[name].content_key != image.keyed.key)
     }
     reasons = {name: cause.text for name, cause in causes.items()}
-    stale = {name: reason for name, reason in reasons.items() if by_service[name].state != "fresh"}
+    elsewhere = moved.sources(by_service, candidate.services, current.release) if bases.wanted() else ()
+    reasons |= _refreshed(by_service, candidate.services, current.release, moved.reasons(elsewhere))
+    stale = {name: reasons[name] for name, image in by_service.items() if image.state != "fresh"}
     active = r.project.compose[stack.name].active()
     unbuilt = {name: reason for name, reason in stale.items() if name in active}
     aim = target.look(stack, folder, engine, candidate, unbuilt=unbuilt, why=reasons, only=only)
@@ -104,7 +109,23 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
         notes=tuple(notes),
         cut_off=bool(current.switching),
         rollouts=_rollouts(aim, only),
+        sources=elsewhere,
     )
+
+
+def _refreshed(
+    images: Mapping[str, Image],
+    services: Mapping[str, ReleasedService],
+    current: Release | None,
+    reasons: Mapping[str, str],
+) -> dict[str, str]:
+    """Return the reasons of a refresh for services that it gives another image."""
+    known = current.services if current else {}
+    same = {name for name, service in services.items() if name in known and service.image == known[name].image}
+    stale = {name for name, image in images.items() if image.state != "fresh"}
+    # Where the content itself changed, that says more.
+    changed = {n for n, i in images.items() if n in known and i.keyed.key != known[n].content_key}
+    return {name: why for name, why in reasons.items() if (name in stale or name not in same) and name not in changed}
 
 
 def _rollouts(aim: target.Target, only: frozenset[str] | None) -> dict[str, Rollout]:
@@ -124,6 +145,7 @@ def _images(r: run.Run, stack: Stack, services: Iterable[str]) -> dict[str, Imag
             keyed=sources.glanced(name),
             repository=repository(r.project.configuration.registry, stack.name, name),
             pushed=not on_host.wanted(),
+            bases=bases.of(r, sources.glanced(name).definition),
         )
         for name in services
     }

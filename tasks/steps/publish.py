@@ -26,12 +26,16 @@ def publish(stack: str) -> None:
 
 
 def tags_of(image: Image) -> tuple[str, ...]:
-    """Return the tags that a pushed image gets at the checked-out commit. `latest` never moves to a dirty one."""
+    """Return the tags that a pushed image gets at the checked-out commit. `latest` never moves to a dirty one.
+
+    A refresh also moves the content's key, so that every later run comes to the refreshed image.
+    """
     r = run.run()
     sha = r.sources(r.project.stacks[image.keyed.definition.stack]).commit.sha
+    key = (key_tag(image.keyed.key),) if image.sought != image.keyed.key else ()
     if image.keyed.uncommitted:
-        return (commit_tag(sha, dirty_key=image.keyed.key),)
-    return (commit_tag(sha), "latest")
+        return (commit_tag(sha, dirty_key=image.keyed.key), *key)
+    return (commit_tag(sha), "latest", *key)
 
 
 def _tag(image: Image, tags: Sequence[str]) -> None:
@@ -45,7 +49,7 @@ def _tag(image: Image, tags: Sequence[str]) -> None:
         _name(image, tags)
         if image.state != "built":
             return
-        stands = run.run().registry.head(image.path, key_tag(image.keyed.key))
+        stands = run.run().registry.head(image.path, key_tag(image.sought))
         if stands in (image.digest, None):
             return
         image.digest = str(stands)

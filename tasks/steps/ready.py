@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from tasks.core.errors import OnevmError
 from tasks.core.images import REVISION_LABEL
 from tasks.core.model import Stack
 from tasks.core.release import Release, ReleasedService
-from tasks.steps import external
+from tasks.steps import bases, external
 from tasks.steps.candidate import Candidate, missing_files, read_files
 from tasks.steps.images import Image
 from tasks.steps.run import Run
@@ -62,7 +63,13 @@ def candidate(
 
 def _external(r: Run, stack: Stack, name: str, source: str, previous: Release | None) -> ReleasedService:
     return external.pin(
-        source, f"{stack.name}.{name}", previous, ask=r.digest_of, engine=r.host(stack).engine, warn=r.screen.warn
+        source,
+        f"{stack.name}.{name}",
+        previous,
+        ask=r.digest_of,
+        engine=r.host(stack).engine,
+        warn=r.screen.warn,
+        refresh=bases.wanted(),
     )
 
 
@@ -70,9 +77,12 @@ def _built(r: Run, image: Image, previous: Release | None, revisions: bool) -> R
     pinned = image.pin
     service = image.keyed.definition.service
     known = previous.services.get(service) if previous else None
-    # What was built on the host has no digest: the same content under a digest would only replace its container.
-    if known and known.content_key == image.keyed.key and (known.image == pinned or not known.has_digest):
-        return known
+    if known and known.content_key == image.keyed.key:
+        if known.image == pinned:
+            return replace(known, starts_from=dict(image.bases)) if image.bases else known
+        # What was built on the host has no digest: the same content under a digest would only replace its container.
+        if not known.has_digest and not bases.wanted():
+            return known
     if image.state == "built":
         revision = image.revision(r.sources(r.project.stacks[image.keyed.definition.stack]).commit.sha)
     elif not image.digest:
@@ -82,4 +92,10 @@ def _built(r: Run, image: Image, previous: Release | None, revisions: bool) -> R
     else:
         revision = r.registry.labels(image.path, image.digest).get(REVISION_LABEL, "")
     inputs = r.sources(r.project.stacks[image.keyed.definition.stack]).commits(image.keyed)
-    return ReleasedService(image=pinned, content_key=image.keyed.key, revision=revision, inputs=inputs)
+    return ReleasedService(
+        image=pinned,
+        content_key=image.keyed.key,
+        revision=revision,
+        inputs=inputs,
+        starts_from=dict(image.bases),
+    )

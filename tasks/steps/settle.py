@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from tasks.adapters.buildx import Baked, failure
 from tasks.adapters.engine import Engine
 from tasks.core.errors import OnevmError
-from tasks.core.images import CONTENT_KEY_LABEL, building_tag, key_tag
+from tasks.core.images import CONTENT_KEY_LABEL, building_tag, key_tag, same_image
 from tasks.steps import run
 from tasks.steps.images import Image
 
@@ -36,7 +36,7 @@ def settle(r: run.Run, image: Image, target: str, *, engine: Engine, baked: Bake
         baked: what the bake left.
         blamed: the targets that it failed for.
     """
-    building = building_tag(image.keyed.key, r.id)
+    building = building_tag(image.sought, r.id)
     digest = baked.digests.get(target, "")
     if not baked.ok:
         # BuildKit may have named nobody: who has its image has not failed.
@@ -78,7 +78,8 @@ def _finished_all_the_same(r: run.Run, engine: Engine, image: Image, building: s
 
 def publish_key(r: run.Run, image: Image, digest: str) -> str:
     """Give pushed bytes their key's tag, unless another run was first: then its bytes are the ones that count."""
-    tag = key_tag(image.keyed.key)
+    tag = key_tag(image.sought)
+    digest = _as_before(r, image, digest)
     # Got before the question, so that as little as may be lies between its answer and what follows from it.
     manifest = r.registry.get_manifest(image.path, digest)
     if first := r.registry.head(image.path, tag):
@@ -87,11 +88,23 @@ def publish_key(r: run.Run, image: Image, digest: str) -> str:
     return r.registry.head(image.path, tag) or digest
 
 
+def _as_before(r: run.Run, image: Image, digest: str) -> str:
+    """Return the digest that the content had before a refresh, if that made the same image once more."""
+    if image.sought == image.keyed.key:
+        return digest
+    before = r.registry.head(image.path, key_tag(image.keyed.key))
+    if not before or before == digest:
+        return digest
+    configs = [r.registry.image_config(image.path, each) for each in (before, digest)]
+    return before if same_image(*configs) else digest
+
+
 def _name_locally(engine: Engine, image: Image, building: str) -> bool:
     """Name what an engine has of a bake by its key; returns whether it has it."""
     name = f"{image.repository}:{building}"
     there = bool(engine.present([name]))
     if there:
-        engine.tag(name, image.keyed_name)
+        for key in {image.keyed_name, image.sought_name}:
+            engine.tag(name, key)
         engine.untag([name])
     return there

@@ -18,6 +18,7 @@ KNOWN = {
     "format": "format=json gives one JSON document",
     "force": "`doit ci force=1` overwrites workflow files that were edited by hand",
     "images": "`doit check images=1` looks into images, too",
+    "refresh": "refresh=1: take base images and external images as their registries have them now",
     "apply": "`doit prune apply=1` deletes what `doit prune` shows",
     "branches": "branches=1: `doit prune` keeps the images of the heads of branches",
     "grace": "seconds; `doit prune` keeps what is younger",
@@ -42,8 +43,14 @@ def check() -> None:
         raise UsageError(f"build={text('build')} is not known", next_step="build=on-host, or leave it away")
     if text("build") and text("sha"):
         raise UsageError("sha= builds nothing, so build=on-host cannot be meant with it", next_step="leave one away")
-    for name in ("dirty", "detailed", "fail_fast", "force", "images", "apply", "branches"):
+    for name in ("dirty", "detailed", "fail_fast", "force", "images", "apply", "branches", "refresh"):
         flag(name)
+    if flag("refresh") and text("sha"):
+        raise UsageError("refresh=1 and sha= exclude each other", next_step="an existing release stays as it is")
+    if flag("refresh") and text("build"):
+        raise UsageError(
+            "refresh=1 and build=on-host exclude each other", next_step="what a refresh made, the registry knows"
+        )
     for name in ("lock_wait", "grace"):
         seconds(name, 0)
 

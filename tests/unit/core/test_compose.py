@@ -370,3 +370,14 @@ def test_no_runtime_value_survives_in_what_is_kept() -> None:
     found = parse(STACK, kept, frozenset({"web"})).services["web"]
     assert (found.image, found.depends_on, found.replicas) == ("x", ("db",), 2)
     assert found.healthcheck == HealthCheck(interval=5)
+
+
+def test_images_from_elsewhere_are_known_by_the_name_that_the_dockerfile_has_for_them() -> None:
+    copied = "".join(f"COPY --from={name} / /\n" for name in ("alpine:3", "tools", "here"))
+    text = f"FROM me/base AS x\nFROM x\n{copied}FROM redis:latest"
+    contexts = {"tools": "docker-image://busybox:1", "here": "/somewhere"}
+    web = inline(text, additional_contexts=contexts)
+    found = project({"base": inline("FROM scratch") | {"image": "me/base"}, "web": web}).services["web"].build
+    assert found
+    assert found.starts_from == (("alpine:3", "alpine:3"), ("redis", "redis"), ("tools", "busybox:1"))
+    assert found.bases == ("base",)

@@ -13,7 +13,7 @@ from tasks.core.build import BuildDefinition, BuildSecret
 from tasks.core.contents import ReadEveryTime
 from tasks.core.errors import OnevmError
 from tasks.core.inputs import changed_since, read_inputs, signature
-from tasks.core.keys import Manifest, content_key, explain, manifest, recipe
+from tasks.core.keys import Manifest, content_key, explain, manifest, recipe, refreshed
 
 HASHES = ReadEveryTime()
 BASE_KEYS = {"base": "1" * 64, "tool": "2" * 64}
@@ -449,3 +449,14 @@ def test_keys_differ_exactly_when_there_is_something_to_explain(
     change(tmp_path / "checkout")
     new = made_of(build)
     assert (old.key != new.key) == bool(explain(old, new))
+
+
+def test_a_refresh_has_a_key_of_its_own_for_every_set_of_base_images() -> None:
+    keys = [
+        refreshed("k", bases)
+        for bases in ({"a": "1"}, {"a": "2"}, {"b": "1"}, {"a": "1", "b": "1"}, {"a": "", "1": ""})
+    ]
+    assert len({"k", *keys}) == 6
+    assert refreshed("k", {"a": "1", "b": "2"}) == refreshed("k", {"b": "2", "a": "1"})
+    assert refreshed("other", {"a": "1"}) != refreshed("k", {"a": "1"})
+    assert refreshed("k", {}) == "k"

@@ -52,6 +52,9 @@ def test_every_known_variable_says_what_it_is(name: str) -> None:
         ({"lock_wait": "soon"}, "lock_wait=soon: a number of seconds is meant"),
         ({"lock_wait": "-1"}, "lock_wait=-1: a number"),
         ({"lock_wait": "inf"}, "lock_wait=inf: a number"),
+        ({"grace": "1h"}, "grace=1h: a number of seconds"),
+        ({"apply": "yes"}, "apply=yes: 1 or 0"),
+        ({"refresh": "1", "sha": "1a2b3c4"}, "refresh=1 and sha= exclude each other"),
         ({"lock_wait": "nan"}, "lock_wait=nan: a number"),
     ],
 )

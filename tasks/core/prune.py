@@ -85,6 +85,7 @@ def judge(
     needed: Mapping[str, str],
     heads: Mapping[str, str],
     *,
+    named: Mapping[str, str],
     made: Mapping[str, float | None],
     now: float,
     grace: float,
@@ -95,11 +96,15 @@ def judge(
         stored: all that its tags name.
         needed: why a digest is needed, by digest, whatever repository it was named in: a registry can have two names.
         heads: the branch by commit, for commits whose images stay.
+        named: why a tag is needed, by tag: a release can name an image without a digest.
         made: when a manifest was made, in seconds since 1970; None if that cannot be told. Left out: long ago.
         now: seconds since 1970.
         grace: seconds; what is younger stays.
     """
-    causes = {s.digest: _cause(s, needed, heads, made=made.get(s.digest, 0.0), now=now, grace=grace) for s in stored}
+    causes = {
+        s.digest: _cause(s, needed, heads, named=named, made=made.get(s.digest, 0.0), now=now, grace=grace)
+        for s in stored
+    }
     signed = {s.digest: {subject_of(tag) for tag in s.tags} for s in stored}
     going = {s.digest for s in stored if not causes[s.digest] and "" in signed[s.digest]}
     going |= {part for s in stored if s.digest in going for part in s.parts}
@@ -127,11 +132,20 @@ def judge(
 
 
 def _cause(
-    s: Stored, needed: Mapping[str, str], heads: Mapping[str, str], *, made: float | None, now: float, grace: float
+    s: Stored,
+    needed: Mapping[str, str],
+    heads: Mapping[str, str],
+    *,
+    named: Mapping[str, str],
+    made: float | None,
+    now: float,
+    grace: float,
 ) -> str:
     if s.digest in needed:
         return needed[s.digest]
     for tag in s.tags:
+        if tag in named:
+            return named[tag]
         if not is_ours(tag) and not subject_of(tag):
             return f"tag {tag}"
         if commit_of(tag) == tag and tag in heads:
@@ -190,7 +204,7 @@ def judge_images(
     Args:
         images: what the engine has.
         repositories: the stack's, in full.
-        needed: why a digest is needed, by digest, whatever repository it was named in.
+        needed: why an image is needed, by what it is known by, see `known_by`.
         used: the container by the id of its image, whoever it belongs to.
         now: seconds since 1970.
         grace: seconds; what was made or named later stays.
@@ -201,7 +215,7 @@ def judge_images(
         if not ours:
             continue
         cause = f"container {used[image.id]}" if image.id in used else ""
-        cause = cause or next((needed[digest] for name in image.names if (digest := digest_of(name)) in needed), "")
+        cause = cause or next((needed[known] for name in image.names if (known := known_by(name)) in needed), "")
         cause = cause or _young(image.touched, now, grace)
         verdict: Verdict = "keep" if cause else "delete"
         judged.append(JudgedImage(id=image.id, names=ours, verdict=verdict, cause=cause or UNNEEDED, bytes=image.bytes))
@@ -216,7 +230,21 @@ def repository_of(name: str) -> str:
         return ""
 
 
+def tag_of(name: str) -> str:
+    """Return the tag in a name of an image; empty if it has none, or is none."""
+    try:
+        return Reference.parse(name).tag or ""
+    except ReferenceInvalid:
+        return ""
+
+
 def digest_of(name: str) -> str:
     """Return the digest in a name of an image; empty if it has none."""
     _, _, digest = name.partition("@")
     return digest if is_digest(digest) else ""
+
+
+def known_by(name: str) -> str:
+    """Return by what an image is told from others: its digest, or `repository:tag` in full; empty if it has neither."""
+    tag = "" if is_digest(name) else tag_of(name)
+    return digest_of(name) or (f"{repository_of(name)}:{tag}" if tag else "")

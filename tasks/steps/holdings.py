@@ -16,7 +16,7 @@ from tasks.core import retention
 from tasks.core.errors import OnevmError
 from tasks.core.hosts import LOCAL
 from tasks.core.model import Stack
-from tasks.core.prune import LocalImage, digest_of, repository_of
+from tasks.core.prune import LocalImage, known_by, repository_of
 from tasks.core.release import Release
 from tasks.steps.run import Run
 
@@ -68,7 +68,7 @@ class Holdings:
         return tuple(name for name, h in self.hosts.items() if h.records.get(stack, Records()).there)
 
     def needed(self, pruned: str, *, on: Iterable[str] | None = None) -> dict[str, str]:
-        """Return why images are needed, by digest.
+        """Return why images are needed, by what they are known by: a digest, or `repository:tag` in full.
 
         Args:
             pruned: the stack whose superfluous releases do not count.
@@ -77,15 +77,15 @@ class Holdings:
         found: dict[str, str] = {}
         for name in self.hosts if on is None else on:
             holding = self.hosts[name]
-            known = {image.id: image.names for image in holding.images}
+            names = {image.id: image.names for image in holding.images}
             for image, asked in holding.used.values():
-                for reference in (asked, *known.get(image, ())):
+                for reference in (asked, *names.get(image, ())):
                     found.setdefault(reference, f"runs on {name}")
             for stack, record in holding.records.items():
                 for release in holding.kept(stack) if stack == pruned else record.releases:
                     for service in release.services.values():
                         found.setdefault(service.image, f"release {release.id} of {stack} on {name}")
-        return {digest: cause for reference, cause in found.items() if (digest := digest_of(reference))}
+        return {known: cause for reference, cause in found.items() if (known := known_by(reference))}
 
     def repositories(self, stack: str) -> frozenset[str]:
         """Return the repositories of built images that releases of a stack name, with the registry's host."""

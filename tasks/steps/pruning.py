@@ -14,7 +14,7 @@ from tasks.core.compose import ComposeProject
 from tasks.core.errors import OnevmError
 from tasks.core.images import repository
 from tasks.core.model import Stack
-from tasks.core.prune import Judged, JudgedImage, is_ours, judge, judge_images, repository_of, subject_of
+from tasks.core.prune import Judged, JudgedImage, is_ours, judge, judge_images, repository_of, subject_of, tag_of
 from tasks.core.reference import Reference
 from tasks.core.release import Release
 from tasks.steps import deploy, run, stored, variables
@@ -164,13 +164,14 @@ class Prune:
     def _repository(self, stack: str, name: str, needed: Mapping[str, str], heads: Mapping[str, str]) -> Repository:
         path = Reference.parse(name).repository
         things = stored.stored(self.r.registry, path)
+        tags = {tag_of(one): cause for one, cause in needed.items() if repository_of(one) == name}
         now = time.time()
-        first = judge(things, needed, heads, made={}, now=now, grace=self.grace)
+        first = judge(things, needed, heads, named=tags, made={}, now=now, grace=self.grace)
         going = {one.digest for one in first if one.verdict == "delete"}
         checkout = self.r.sources(self.r.project.stacks[stack]).checkout
         doubtful = [thing for thing in things if thing.digest in going] if self.grace else []
         made = stored.made(self.r.registry, path, doubtful, checkout)
-        judged = judge(things, needed, heads, made=made, now=now, grace=self.grace)
+        judged = judge(things, needed, heads, named=tags, made=made, now=now, grace=self.grace)
         return Repository(name=name, tags=frozenset(tag for thing in things for tag in thing.tags), judged=judged)
 
     def _on_host(self, stack: str, host: str, held: Holdings, names: frozenset[str]) -> OnHost:

@@ -13,6 +13,7 @@ from tasks.core.prune import (
     is_ours,
     judge,
     judge_images,
+    known_by,
     repository_of,
     subject_of,
 )
@@ -48,6 +49,7 @@ def judged(
         things,
         {digest(name): "release 1" for name in needed},
         heads or {},
+        named={},
         made={digest(name): when for name, when in (made or {}).items()},
         now=NOW,
         grace=grace,
@@ -214,6 +216,18 @@ def test_the_repository_of_a_name(name: str, repository: str) -> None:
     assert repository_of(name) == repository
 
 
-def test_the_digest_of_a_name() -> None:
+def test_an_image_is_known_by_its_digest_or_by_its_tag() -> None:
     assert digest_of(f"team/web:7@{digest('a')}") == digest("a")
     assert digest_of("team/web:7") == digest_of("<none>@<none>") == ""
+    assert known_by(f"team/web:7@{digest('a')}") == digest("a")
+    assert known_by("team/web:7") == "docker.io/team/web:7"
+    assert known_by("r:5000/x/web") == known_by("<none>:<none>") == known_by(digest("a")) == ""
+
+
+def test_what_a_release_names_by_a_tag_alone_stays() -> None:
+    images = (stored("a", key("a")), stored("b", key("b")))
+    found = judge(images, {}, {}, named={key("a"): "release 1"}, made={}, now=NOW, grace=0)
+    assert [(one.cause, one.verdict) for one in found] == [("release 1", "keep"), ("nothing needs it", "delete")]
+    name = "r:5000/x/notes-web:key-1"
+    (image,) = judge_images([local("i", name)], MINE, {name: "release 1"}, {}, now=NOW, grace=0)
+    assert image.cause == "release 1"

@@ -63,10 +63,12 @@ def test_each_host_keeps_its_own_releases() -> None:
 
 
 def test_what_a_container_runs_is_needed_by_every_name_that_its_image_has() -> None:
-    image = LocalImage(id="sha256:1", names=(f"{WEB}:key-1", pin("a")), bytes=1, touched=0)
-    used = {"by-id": ("sha256:1", "sha256:1"), "by-digest": ("sha256:2", pin("b")), "by-tag": ("sha256:3", "redis:7")}
+    image = LocalImage(id=digest("1"), names=(f"{WEB}:key-1", pin("a")), bytes=1, touched=0)
+    used = {"by-id": (digest("1"), digest("1")), "by-digest": ("sha256:2", pin("b")), "by-tag": ("sha256:3", "redis:7")}
     held = Holdings(hosts={"prod": Holding(used=used, images=(image,))})
-    assert held.needed("notes") == {digest("a"): "runs on prod", digest("b"): "runs on prod"}
+    assert held.needed("notes") == dict.fromkeys(
+        [digest("a"), digest("b"), f"{WEB}:key-1", "docker.io/library/redis:7"], "runs on prod"
+    )
 
 
 def test_a_release_that_a_failed_deploy_left_standing_is_kept() -> None:

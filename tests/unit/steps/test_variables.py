@@ -55,6 +55,7 @@ def test_every_known_variable_says_what_it_is(name: str) -> None:
         ({"grace": "1h"}, "grace=1h: a number of seconds"),
         ({"apply": "yes"}, "apply=yes: 1 or 0"),
         ({"refresh": "1", "sha": "1a2b3c4"}, "refresh=1 and sha= exclude each other"),
+        ({"refresh": "1", "build": "on-host"}, "refresh=1 and build=on-host exclude each other"),
         ({"lock_wait": "nan"}, "lock_wait=nan: a number"),
     ],
 )

@@ -94,10 +94,10 @@ class RegistryClient:
         )
 
     @classmethod
-    def of(cls, settings: Registry, *, patience: Patience | None = None) -> "RegistryClient":
-        """The client of services.toml's registry."""
+    def of(cls, settings: Registry, *, patience: Patience | None = None, read: float = 20) -> "RegistryClient":
+        """The client of services.toml's registry; see the class for the arguments."""
         host = Reference.parse(f"{settings.url}/x").registry
-        return cls(host, settings, patience=patience)
+        return cls(host, settings, patience=patience, read=read)
 
     def __enter__(self) -> Self:
         return self

@@ -4,7 +4,7 @@ A stack can be on any host (`host=`), and a release can name another stack's ima
 stacks, and what one of them does not tell is a doubt, never an absence.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -67,11 +67,14 @@ class Holdings:
         """Return the hosts that have a stack on record."""
         return tuple(name for name, h in self.hosts.items() if h.records.get(stack, Records()).there)
 
-    def needed(self, pruned: str, *, on: Iterable[str] | None = None) -> dict[str, str]:
+    def needed(
+        self, pruned: str, *, cleaned: Collection[str] | None = None, on: Collection[str] | None = None
+    ) -> dict[str, str]:
         """Return why images are needed, by what they are known by: a digest, or `repository:tag` in full.
 
         Args:
-            pruned: the stack whose superfluous releases do not count.
+            pruned: the stack whose superfluous releases do not count,
+            cleaned: on these hosts, which drop them; None for all.
             on: the hosts that count; None for all.
         """
         found: dict[str, str] = {}
@@ -82,7 +85,8 @@ class Holdings:
                 for reference in (asked, *names.get(image, ())):
                     found.setdefault(reference, f"runs on {name}")
             for stack, record in holding.records.items():
-                for release in holding.kept(stack) if stack == pruned else record.releases:
+                dropping = stack == pruned and (cleaned is None or name in cleaned)
+                for release in holding.kept(stack) if dropping else record.releases:
                     for service in release.services.values():
                         found.setdefault(service.image, f"release {release.id} of {stack} on {name}")
         return {known: cause for reference, cause in found.items() if (known := known_by(reference))}

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from tasks.adapters.registry import DeletionForbidden, RegistryClient
 from tasks.core.compose import ComposeProject
 from tasks.core.errors import OnevmError
 from tasks.core.images import repository
@@ -21,6 +22,10 @@ from tasks.steps import deploy, run, stored, variables
 from tasks.steps.holdings import Holdings, hold, there
 
 GRACE_SECONDS = 3600.0
+DISK_SECONDS = 30
+MOST_NAMES = 100
+# registry:2 takes 10 s for a digest with 3,000 tags: it looks at every tag, and removes them one by one.
+DELETE_SECONDS = 300
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,19 +144,16 @@ class Prune:
         found.doubts = held.doubts(found.stack, names, users)
         if found.doubts:
             return
-        needed = held.needed(found.stack)
+        only = variables.text("host")
+        cleaned = [host for host in held.having(found.stack) if not only or host == only]
+        needed = held.needed(found.stack, cleaned=cleaned)
         for stack, images in named.items():
             for image in images:
                 if digest := self._resolved(image):
                     needed.setdefault(digest, f"the checkout of {stack} names it")
         heads = self.r.sources(project.stacks[found.stack]).checkout.heads() if self.branches else {}
         found.repositories = tuple(self._repository(found.stack, name, needed, heads) for name in sorted(names))
-        only = variables.text("host")
-        found.hosts = tuple(
-            self._on_host(found.stack, host, held, names)
-            for host in held.having(found.stack)
-            if not only or host == only
-        )
+        found.hosts = tuple(self._on_host(found.stack, host, held, cleaned, names) for host in cleaned)
         found.before = {on.host: self._room(found.stack, on.host) for on in found.hosts}
 
     def _is_here(self, name: str) -> bool:
@@ -174,10 +176,12 @@ class Prune:
         judged = judge(things, needed, heads, named=tags, made=made, now=now, grace=self.grace)
         return Repository(name=name, tags=frozenset(tag for thing in things for tag in thing.tags), judged=judged)
 
-    def _on_host(self, stack: str, host: str, held: Holdings, names: frozenset[str]) -> OnHost:
+    def _on_host(self, stack: str, host: str, held: Holdings, cleaned: list[str], names: frozenset[str]) -> OnHost:
         holding = held.hosts[host]
         used = {image: container for container, (image, _) in holding.used.items()}
-        needed = held.needed(stack, on=[h for h in held.hosts if held.hosts[h].address == holding.address])
+        needed = held.needed(
+            stack, cleaned=cleaned, on=[h for h in held.hosts if held.hosts[h].address == holding.address]
+        )
         images = judge_images(holding.images, names, needed, used, now=time.time(), grace=self.grace)
         return OnHost(host=host, going=holding.dropped(stack), staying=holding.kept(stack), images=images)
 
@@ -196,17 +200,18 @@ class Prune:
         for on in found.hosts:
             self.r.folder(there(stack, on.host)).drop([release.id for release in on.going])
             found.states |= {(on.host, release.id): "deleted" for release in on.going}
-        for one in found.repositories:
-            self._delete(one, found.states)
+        with RegistryClient.of(self.r.project.configuration.registry, read=DELETE_SECONDS) as patient:
+            for one in found.repositories:
+                self._delete(patient, one, found.states)
         for on in found.hosts:
             self._remove(stack, on, found.states)
             found.after[on.host] = self._room(found.stack, on.host)
 
-    def _delete(self, one: Repository, states: dict[tuple[str, str], str]) -> None:
+    def _delete(self, patient: RegistryClient, one: Repository, states: dict[tuple[str, str], str]) -> None:
         going = [judged for judged in one.judged if judged.verdict == "delete"]
         if not going:
             return
-        named = self._named_meanwhile(one)
+        named = set() if self.forbidden else self._named_meanwhile(one)
         for judged in going:
             place = (one.name, judged.digest)
             if self.forbidden:
@@ -214,7 +219,7 @@ class Prune:
             elif judged.digest in named:
                 states[place] = "named"
             else:
-                states[place] = self._deleted(one.path, judged, named)
+                states[place] = self._deleted(patient, one.path, judged, named)
 
     def _named_meanwhile(self, one: Repository) -> set[str]:
         """Return the digests that got a name since we looked, or that such a digest lists."""
@@ -226,15 +231,13 @@ class Prune:
         things = [stored.one(self.r.registry, one.path, digest, ()) for digest in sorted(new)]
         return new | {part for thing in things for part in thing.parts}
 
-    def _deleted(self, path: str, judged: Judged, named: set[str]) -> str:
-        from tasks.adapters.registry import DeletionForbidden
-
+    def _deleted(self, patient: RegistryClient, path: str, judged: Judged, named: set[str]) -> str:
         try:
             # The index first: a name must never lead to something that is only half there.
-            there_ = self.r.registry.delete(path, judged.digest)
+            there_ = patient.delete(path, judged.digest)
             for part in judged.parts:
                 if part not in named:
-                    self.r.registry.delete(path, part)
+                    patient.delete(path, part)
         except DeletionForbidden as error:
             self.forbidden = error
             return "refused"
@@ -243,13 +246,13 @@ class Prune:
     def _remove(self, stack: Stack, on: OnHost, states: dict[tuple[str, str], str]) -> None:
         going = [image for image in on.images if image.verdict == "delete"]
         engine = self.r.host(there(stack, on.host)).engine
-        engine.untag([name for image in going for name in image.names])
-        left = {name for image in engine.images(lambda _: True) for name in image.names} if going else set()
+        names = [name for image in going for name in image.names]
+        for start in range(0, len(names), MOST_NAMES):
+            engine.untag(names[start : start + MOST_NAMES])
+        wanted = frozenset(names)
+        left = {name for image in engine.images(lambda name: name in wanted) for name in image.names}
         for image in going:
             states[on.host, image.id] = "refused" if left & set(image.names) else "deleted"
-
-
-DISK_SECONDS = 30
 
 
 def _named(project: ComposeProject, repositories: frozenset[str]) -> tuple[str, ...]:

@@ -59,6 +59,7 @@ def test_each_host_keeps_its_own_releases() -> None:
     )
     assert held.needed("notes").keys() == {digest("a"), digest("c")}
     assert held.needed("notes", on=["prod"]).keys() == {digest("c")}
+    assert held.needed("notes", cleaned=["test"]).keys() == {digest(name) for name in "abc"}, "prod drops nothing"
     assert held.having("notes") == ("prod", "test")
 
 

@@ -93,7 +93,9 @@ def show(screen: Screen, p: Pruned, *, applied: bool) -> None:
         rows += [[on.host, f"release {release.id}", "", "", _shown(p, on.host, release.id)] for release in on.going]
         rows += _images(p, on)
     if len(rows) > MOST_ROWS:
-        rows = [row for one in p.repositories for row in _summed(p, one)] + [row for on in p.hosts for row in _sum(on)]
+        rows = [row for one in p.repositories for row in _summed(p, one)] + [
+            row for on in p.hosts for row in _sum(p, on)
+        ]
     if rows:
         screen.table(p.stack, ["where", "what", "known as", "size", ""], rows)
     for one in p.repositories:
@@ -104,7 +106,7 @@ def show(screen: Screen, p: Pruned, *, applied: bool) -> None:
         disk = f"; {_disk(before)}{f' -> {_disk(after)}' if after else ''}" if before else ""
         screen.say(f"  host {on.host}: {keeps}{disk}")
     if not rows:
-        screen.say(f"{p.stack}: nothing to prune")
+        screen.say(f"{p.stack}: {'it could not be told what to prune' if p.error else 'nothing to prune'}")
     elif applied and "deleted" in {p.states.get((o.name, j.digest)) for o in p.repositories for j in o.judged}:
         screen.say(f"{p.stack}: {GARBAGE}")
 
@@ -134,19 +136,29 @@ def _images(p: Pruned, on: OnHost) -> list[list[str]]:
 
 def _summed(p: Pruned, one: Repository) -> list[list[str]]:
     going = [j for j in one.judged if j.verdict == "delete"]
-    done = sum(p.states.get((one.name, j.digest)) == "deleted" for j in going)
-    state = f"{done} deleted" if p.states else "would go"
+    if not going:
+        return []
+    tags = f"{sum(len(j.tags) for j in going)} tags"
+    done = _done(p, one.name, [j.digest for j in going])
     place = one.name.rpartition("/")[2]
-    tags = sum(len(j.tags) for j in going)
-    return (
-        [[place, f"{len(going)} digests", f"{tags} tags", spoken(sum(j.bytes for j in going)), state]] if going else []
-    )
+    return [[place, f"{len(going)} digests", tags, spoken(sum(j.bytes for j in going)), done]]
 
 
-def _sum(on: OnHost) -> list[list[str]]:
+def _sum(p: Pruned, on: OnHost) -> list[list[str]]:
     going = [i for i in on.images if i.verdict == "delete"]
-    size = spoken(sum(i.bytes for i in going))
-    return [[on.host, f"{len(on.going)} releases, {len(going)} images", "", size, ""]] if on.going or going else []
+    if not on.going and not going:
+        return []
+    done = _done(p, on.host, [*(release.id for release in on.going), *(i.id for i in going)])
+    what = f"{len(on.going)} releases, {len(going)} images"
+    return [[on.host, what, "", spoken(sum(i.bytes for i in going)), done]]
+
+
+def _done(p: Pruned, place: str, things: list[str]) -> str:
+    """Return what became of things in one place: `would go`, or `3 deleted, 1 refused`."""
+    shown = [_shown(p, place, thing) for thing in things]
+    if len(set(shown)) == 1:
+        return shown[0]
+    return ", ".join(f"{shown.count(state)} {state}" for state in dict.fromkeys(shown))
 
 
 def _shown(p: Pruned, place: str, thing: str) -> str:
@@ -156,15 +168,12 @@ def _shown(p: Pruned, place: str, thing: str) -> str:
 
 
 def _stays(one: Repository) -> str:
-    """Return how many digests stay, and for what: `4 digests stay (2 release, 1 runs, 1 tag latest)`."""
-    causes: dict[str, int] = {}
-    for judged in one.judged:
-        if judged.verdict == "keep":
-            word, _, rest = judged.cause.partition(" ")
-            known = f"{word}s" if word == "release" else word if word == "runs" else f"{word} {rest}"
-            causes[known] = causes.get(known, 0) + 1
-    kept = ", ".join(f"{count} {cause}" for cause, count in causes.items())
-    return f"{sum(causes.values())} digests stay{f' ({kept})' if kept else ''}"
+    """Return how many digests stay, and why: `4 digests stay: 2 in releases, 1 running, 1 tag latest`."""
+    words = {"runs": "running", "release": "in releases"}
+    causes = [j.cause for j in one.judged if j.verdict == "keep"]
+    known = [words.get(cause.partition(" ")[0], cause) for cause in causes]
+    kept = ", ".join(f"{known.count(cause)} {cause}" for cause in dict.fromkeys(known))
+    return f"{len(causes)} digests stay{f': {kept}' if kept else ''}"
 
 
 def _names(names: tuple[str, ...] | list[str]) -> str:

@@ -17,7 +17,6 @@ _SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _NOT_GIVEN = ("not our ref", "unadvertised object", "find remote ref")
 # A git hook leaves them to the programs it starts; they would name its repository, not ours.
 _OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX")
-REMOTE_SECONDS = 60
 _MOST_ARGUMENTS = 1000
 
 
@@ -58,11 +57,11 @@ class Checkout:
                 msg, next_step="run `git init` and commit there, or mend the stack's `path` in services.toml"
             ) from None
 
-    def _git(self, command: str, *args: str, **options: float) -> str:
+    def _git(self, command: str, *args: str) -> str:
         from git.exc import GitCommandError
 
         try:
-            return str(getattr(self._repository.git, command)(*args, strip_newline_in_stdout=False, **options))
+            return str(getattr(self._repository.git, command)(*args, strip_newline_in_stdout=False))
         except GitCommandError as error:
             text = _said(str(error.stderr))
             if "dubious ownership" in text:
@@ -124,12 +123,16 @@ class Checkout:
             OnevmError: a remote cannot be asked.
         """
         text = self._git("for_each_ref", "--format=%(objectname) %(refname)", "refs/heads")
-        own = self._repository.git
-        # Nobody is there to answer a question for a password.
-        quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "true", "SSH_ASKPASS": "true"}
         for remote in self._git("remote").split():
-            with own.custom_environment(**quiet):
-                text += self._git("ls_remote", "--heads", "--", remote, kill_after_timeout=REMOTE_SECONDS)
+            command = ["git", "ls-remote", "--heads", "--", remote]
+            try:
+                text += run(command, timeout=FETCH_SECONDS, env=self._silence(), cwd=self.top).stdout
+            except CommandFailed as failed:
+                raise OnevmError(
+                    f"the branches of {remote} of {self.top} cannot be asked for",
+                    detail=_first_line(failed.stderr) or failed.what,
+                    next_step="see what `git ls-remote` says there, or leave branches=1 away",
+                ) from None
         refs = (line.split(maxsplit=1) for line in text.splitlines())
         return {sha: name.removeprefix("refs/heads/") for sha, name in refs}
 
@@ -281,18 +284,21 @@ class Checkout:
         remote = "origin" if "origin" in remotes else remotes[0]
         options = ["--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance"]
         options += ["--depth=1"] if self.is_shallow else []
-        # Nothing may ask a question here: nobody would see it.
-        env = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-        if "GIT_SSH_COMMAND" not in os.environ and "GIT_SSH" not in os.environ and not self._setting("core.sshCommand"):
-            env["GIT_SSH_COMMAND"] = "ssh -o BatchMode=yes"
         try:
-            run(["git", "fetch", *options, remote, sha], timeout=FETCH_SECONDS, env=env, cwd=self.top)
+            run(["git", "fetch", *options, remote, sha], timeout=FETCH_SECONDS, env=self._silence(), cwd=self.top)
         except CommandFailed as failed:
             why = f"{remote} does not give it: {_first_line(failed.stderr) or failed.what}"
             if not any(words in failed.stderr for words in _NOT_GIVEN):
                 self._unreachable = why
             return why
         return "" if self.has(sha) else f"{remote} does not give it"
+
+    def _silence(self) -> dict[str, str]:
+        """Return the variables with which git asks no question: nobody would see it."""
+        env = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+        if "GIT_SSH_COMMAND" not in os.environ and "GIT_SSH" not in os.environ and not self._setting("core.sshCommand"):
+            env["GIT_SSH_COMMAND"] = "ssh -o BatchMode=yes"
+        return env
 
     def _setting(self, name: str) -> str:
         try:

@@ -490,7 +490,7 @@ def test_the_heads_are_the_branches_here_and_those_of_the_remotes_now(repository
 def test_a_remote_that_cannot_be_asked_is_no_remote_without_branches(repository: Path, tmp_path: Path) -> None:
     commit(repository)
     git(repository, "remote", "add", "origin", str(tmp_path / "gone"))
-    with pytest.raises(OnevmError, match="ls-remote"):
+    with pytest.raises(OnevmError, match="the branches of origin"):
         Checkout(repository).heads()
 
 

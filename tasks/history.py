@@ -54,7 +54,7 @@ def _history() -> None:
 
 
 def _row(release: Release, current: str) -> list[str]:
-    took = spoken(sum(release.timings.values()))
+    took = spoken(release.took)
     commit = release.sha[:7] + ("-dirty" if release.dirty else "")
     why = release.reason or (f"back to {release.restores}" if release.restores else "")
     mark = "*" if release.id == current else ""

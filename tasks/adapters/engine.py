@@ -26,6 +26,7 @@ READ_SECONDS = 30
 PULL_SECONDS = 1800
 REMOVE_SECONDS = 120
 MOST_INSPECTED = 500
+_FETCHED = ("Pulling fs layer", "Download complete", "Pull complete")
 PROJECT_LABEL = "com.docker.compose.project"
 
 
@@ -235,17 +236,38 @@ class Engine:
             self._guard()
             self._docker("image", "rm", "--no-prune", *names, check=False, timeout=REMOVE_SECONDS)
 
-    def pull(self, reference: str, env: Mapping[str, str | Secret]) -> None:
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of every image, as `docker image ls` says, by each of its names."""
+        if not self._socket:
+            return {}
+        found = {}
+        for entry in self._get("/images/json") or ():
+            for name in (*(entry.get("RepoTags") or ()), *(entry.get("RepoDigests") or ())):
+                found[name] = int(entry.get("Size") or 0)
+        return found
+
+    def layers(self, reference: str) -> tuple[str, ...]:
+        """Return the digests of an image's layers as they are when unpacked, the lowest first; none if it has none."""
+        found = self._image(reference) or {}
+        return tuple((found.get("RootFS") or {}).get("Layers") or ())
+
+    def pull(self, reference: str, env: Mapping[str, str | Secret]) -> frozenset[str]:
         """Pull an image.
 
         Args:
             reference: what to pull.
             env: variables for the login: the credential goes along with the request, the engine keeps none.
 
+        Returns:
+            The layers that were fetched: the first digits of their digests, as the engine says them.
+
         Raises:
             OnevmError: it cannot be pulled; the engine's words are the detail.
         """
-        self._docker("pull", "--quiet", reference, timeout=PULL_SECONDS, env=env)
+        said = self._docker("pull", reference, timeout=PULL_SECONDS, env=env).stdout
+        return frozenset(
+            layer for layer, _, what in (line.partition(": ") for line in said.splitlines()) if what in _FETCHED
+        )
 
     def remove(self, containers: Sequence[str], grace_seconds: int | None = None) -> None:
         """Stop containers within their grace period and remove them (their anonymous volumes stay)."""

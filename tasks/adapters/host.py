@@ -5,8 +5,9 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from tasks.adapters import lock, remote_lock, ssh
+from tasks.adapters import gauge, lock, remote_lock, ssh
 from tasks.adapters.engine import Engine
+from tasks.adapters.gauge import Gauge
 from tasks.adapters.process import CommandFailed
 from tasks.adapters.transport import Local, Transport
 from tasks.core.errors import OnevmError, ToolError
@@ -54,8 +55,8 @@ class Reached(Protocol):
         *,
         wait_seconds: float,
         waiting: Callable[[str], None],
-    ) -> AbstractContextManager[None]:
-        """Hold the lock of a stack's folder."""
+    ) -> AbstractContextManager[Gauge]:
+        """Hold the lock of a stack's folder, and watch what the host has left meanwhile."""
         ...
 
     def address_of(self, host: str, port: int) -> str:
@@ -74,6 +75,7 @@ class LocalHost:
         """Return the same host, for work under a lock of its own."""
         return LocalHost(self.transport.name)
 
+    @contextmanager
     def lock(
         self,
         folder: PurePosixPath,
@@ -81,10 +83,14 @@ class LocalHost:
         *,
         wait_seconds: float,
         waiting: Callable[[str], None],
-    ) -> AbstractContextManager[None]:
-        """Hold the lock of a stack's folder."""
+    ) -> Iterator[Gauge]:
+        """Hold the lock of a stack's folder, and watch what this machine has left meanwhile."""
         path = Path(str(folder)) / "lock"
-        return lock.held(path, holder, wait_seconds=wait_seconds, waiting=waiting, transport=self.transport)
+        with (
+            lock.held(path, holder, wait_seconds=wait_seconds, waiting=waiting, transport=self.transport),
+            gauge.watching(path.parent) as found,
+        ):
+            yield found
 
     def address_of(self, host: str, port: int) -> str:
         """Nothing is needed: what the host sees, we see."""
@@ -111,8 +117,8 @@ class RemoteHost:
         *,
         wait_seconds: float,
         waiting: Callable[[str], None],
-    ) -> AbstractContextManager[None]:
-        """Hold the lock of a stack's folder."""
+    ) -> AbstractContextManager[Gauge]:
+        """Hold the lock of a stack's folder, and watch what the VM has left meanwhile."""
         return remote_lock.held(self.transport, folder, holder, wait_seconds=wait_seconds, waiting=waiting)
 
     def address_of(self, host: str, port: int) -> str:

@@ -14,16 +14,20 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 
+from tasks.adapters import gauge
+from tasks.adapters.gauge import Gauge, Told
 from tasks.adapters.lock import sentence
 from tasks.adapters.process import Child, ended, finish
 from tasks.adapters.ssh import Ssh
 from tasks.adapters.ssh_line import CONNECT_SECONDS
 from tasks.core.errors import OnevmError
 
-BEAT_SECONDS = 2.0
+BEAT_SECONDS = 1.0
 LEASE_SECONDS = 20
 
-_HOLD = f"""set -u; umask 022; mkdir -p "$1" || exit 1; cd "$1" || exit 1
+_HOLD = f"""set -u; umask 022
+{gauge.SHELL}
+mkdir -p "$1" || exit 1; cd "$1" || exit 1
 exec 9>>lock || exit 1
 beat() {{ [ -n "$(timeout {LEASE_SECONDS} head -c 1)" ]; }}
 told=
@@ -37,8 +41,8 @@ until flock -n 8; do
   beat || exit 0
 done
 exec 8>&-
-printf '%s\\n' "$2" > lock; echo TAKEN
-while beat; do :; done
+printf '%s\\n' "$2" > lock; echo TAKEN; gauge
+while beat; do gauge; done
 : > lock
 """
 
@@ -51,8 +55,8 @@ def held(
     *,
     wait_seconds: float,
     waiting: Callable[[str], None],
-) -> Iterator[None]:
-    """Hold the lock of a stack's folder on a VM.
+) -> Iterator[Gauge]:
+    """Hold the lock of a stack's folder on a VM; what holds it tells meanwhile what the VM has left.
 
     Args:
         ssh: the connection.
@@ -72,7 +76,7 @@ def held(
             if _take(ssh, child, folder.name, wait_seconds, waiting) and ssh.line.leaves_room(child):
                 ssh.held, ssh.keeper = (str(folder / "lock"), token), child
                 try:
-                    yield
+                    yield Told(child)
                 finally:
                     ssh.held = ssh.keeper = None
                 return

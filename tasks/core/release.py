@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from tasks.core import measured
 from tasks.core.errors import OnevmError
+from tasks.core.measured import Measured
 from tasks.core.outage import Outage
 
 SCHEMA = 1
@@ -64,8 +66,9 @@ class Release:
         reason: why it failed.
         restores: the id of the release that a rollback went back to.
         scope: the services that were named, if not the whole stack was: the others are of earlier commits.
-        timings: seconds by phase.
+        timings: seconds by phase, up to the record.
         outage: what was noticed at each address that was asked meanwhile, by service; `verify` is the stack's own.
+        measured: what else it took and cost; None if an older Onevm recorded it.
     """
 
     id: str
@@ -87,6 +90,12 @@ class Release:
     scope: tuple[str, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
     outage: dict[str, Outage] = field(default_factory=dict)
+    measured: Measured | None = None
+
+    @property
+    def took(self) -> float:
+        """Seconds from the start of the command to the record; of an older Onevm's record only those on the host."""
+        return self.measured.took if self.measured else sum(self.timings.values())
 
     def same_bytes(self, other: "Release") -> bool:
         """Whether the two put the same images and files on the host, whatever commit they were named by."""
@@ -138,6 +147,7 @@ def from_json(text: str, where: str) -> Release:
         fields["services"] = {name: _service(spec) for name, spec in raw["services"].items()}
         fields["outage"] = {name: Outage(**spec) for name, spec in (raw.get("outage") or {}).items()}
         fields["scope"] = tuple(raw.get("scope") or ())
+        fields["measured"] = measured.from_mapping(raw["measured"]) if raw.get("measured") else None
         return Release(**fields)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         msg = f"{where} is not a release: {type(error).__name__}: {error}"

@@ -5,10 +5,15 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
+
+from tasks.core.spans import Span
 
 _NAME = re.compile(r"^\[(?P<target>[^\s\]]+)(?:\s+(?P<stage>[^\]]*))?\]\s*(?P<text>.*)$", re.DOTALL)
 _STEP = re.compile(r"(\d+)/(\d+)$")
+_PUSHING = "pushing "
+_LAYER = re.compile(r"^pushing layer ([0-9a-f]{8,})$")
 LOG_LINES = 40
 # When a bake ends at another target's failure, some steps see only that the line to buildx is closed.
 _LOST_LINE = re.compile(r"rpc error: code = (Unavailable|Canceled)\b|no active session|closing transport")
@@ -34,12 +39,18 @@ class Solve:
         errors: message by target, in the order in which they came.
         logs: the last lines each target wrote.
         words: what buildx wrote besides its JSON: its own error message.
+        worked: when each target was built and exported, by the builder's clock.
+        pushed: when each target was pushed.
+        moved: the layers of each target that went to the registry: the first digits of their uncompressed digests.
     """
 
     targets: tuple[str, ...]
     errors: dict[str, str] = field(default_factory=dict)
     logs: dict[str, list[str]] = field(default_factory=dict)
     words: list[str] = field(default_factory=list)
+    worked: dict[str, list[Span]] = field(default_factory=dict)
+    pushed: dict[str, list[Span]] = field(default_factory=dict)
+    moved: dict[str, set[str]] = field(default_factory=dict)
     _vertex: dict[str, list[str]] = field(default_factory=dict)
     _read: set[str] = field(default_factory=set)
     _open: set[str] = field(default_factory=set)
@@ -76,6 +87,7 @@ class Solve:
                     continue
                 self._buffer = []
                 yield from self._of(document)
+                self._time(document)
         self.words += self._buffer
         self._buffer = []
 
@@ -107,6 +119,26 @@ class Solve:
             for target in self._vertex.get(log["vertex"], ()) if text else ():
                 self._log(target, text)
 
+    def _time(self, document: dict[str, Any]) -> None:
+        for vertex in document.get("vertexes") or ():
+            span = _span(vertex)
+            if span and _PUSHING not in vertex.get("name", ""):
+                for target in self._vertex.get(vertex["digest"], ()):
+                    self.worked.setdefault(target, []).append(span)
+        for status in document.get("statuses") or ():
+            if status["id"].startswith(_PUSHING):
+                self._push(status)
+
+    def _push(self, status: dict[str, Any]) -> None:
+        for target in self._vertex.get(status["vertex"], ()):
+            if span := _span(status):
+                self.pushed.setdefault(target, []).append(span)
+            if layer := _LAYER.search(status["id"]):
+                moved = self.moved.setdefault(target, set())
+                # One that the registry has already gets no total.
+                if status.get("total"):
+                    moved.add(layer[1])
+
     def _log(self, target: str, text: str) -> None:
         kept = self.logs.setdefault(target, [])
         lines = text.splitlines()
@@ -126,3 +158,9 @@ class Solve:
             return (self.targets[0] if len(self.targets) == 1 and target != "internal" else "", text)
         step = _STEP.search(stage)
         return target, f"{step[1]}/{step[2]} {text}" if step else text
+
+
+def _span(of: dict[str, Any]) -> Span | None:
+    if not of.get("started") or not of.get("completed"):
+        return None
+    return Span(*(datetime.fromisoformat(of[key]).timestamp() for key in ("started", "completed")))

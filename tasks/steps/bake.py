@@ -17,12 +17,13 @@ from tasks.core.build import BuildDefinition
 from tasks.core.errors import OnevmError, UsageError
 from tasks.core.images import building_tag
 from tasks.core.model import Builder
-from tasks.core.solve import Step
-from tasks.steps import bases, output, run, selection, variables
+from tasks.core.solve import Solve, Step
+from tasks.core.spans import alone, covered
+from tasks.steps import bases, events, output, run, selection, variables
 from tasks.steps.images import PARALLEL_LOOKUPS, Image, keyed_images, look_up
 from tasks.steps.once import once
 from tasks.steps.settle import culprits, settle
-from tasks.steps.timings import Timings
+from tasks.steps.timings import Timings, merged, since_start
 
 MOST_ROWS = 30
 
@@ -46,11 +47,20 @@ class Oven:
 
 @dataclass(slots=True)
 class Batch:
-    """The images of a run by `<stack>.<service>`."""
+    """The images of a run by `<stack>.<service>`.
+
+    Attributes:
+        images: the images.
+        timings: seconds by phase, and by service.
+        baked: the targets of the bake.
+        pushed_layers: by service, its layers that went to the registry, if the builder says so: the first digits of
+            their digests as they are when unpacked.
+    """
 
     images: dict[str, Image] = field(default_factory=dict)
     timings: Timings = field(default_factory=Timings)
     baked: tuple[str, ...] = ()
+    pushed_layers: dict[str, frozenset[str]] = field(default_factory=dict)
 
 
 @once
@@ -67,10 +77,14 @@ def batch() -> Batch:
     r = run.run()
     r.reach_early(r.project.stacks[name] for name in wanted.scopes.get("deploy", {}))
     refuse_uncommitted(r, wanted)
-    r.alone(f"doit {' '.join(sorted(wanted.verbs))}")
+    began = Timings(seconds={"load": round(since_start(), 3)})
+    with began.phase("lock"):
+        r.alone(f"doit {' '.join(sorted(wanted.verbs))}")
     result = make(r, build=wanted.build, push=wanted.push)
+    result.timings = merged(began, result.timings)
     if "deploy" not in wanted.verbs:
         _report(result)
+    events.batch(r, result, wanted.verbs)
     return result
 
 
@@ -107,9 +121,9 @@ def make(r: run.Run, *, build: frozenset[str], push: frozenset[str]) -> Batch:
     """
     result = Batch()
     with result.timings.phase("key"):
-        result.images = keyed_images(r, build | push, push)
+        result.images = keyed_images(r, build | push, push, result.timings)
     with result.timings.phase("lookup"):
-        look_up(r, list(result.images.values()))
+        look_up(r, list(result.images.values()), result.timings)
     if bases.wanted():
         with result.timings.phase("refresh"):
             bases.renew(r, result.images.values())
@@ -157,6 +171,7 @@ def bake(r: run.Run, result: Batch, stale: list[Image], oven: Oven) -> None:
             tell=tell,
         )
     result.baked = tuple(sorted(by_target))
+    _note_times(result, by_target, baked.solve)
     blamed = culprits(baked, by_target, names)
     with ThreadPoolExecutor(PARALLEL_LOOKUPS) as pool:
         list(
@@ -166,11 +181,26 @@ def bake(r: run.Run, result: Batch, stale: list[Image], oven: Oven) -> None:
             )
         )
     for image in stale:
-        took = r.screen.end(image.name, "pushed" if image.digest else image.state, ok=image.state == "built")
-        result.timings.seconds[f"bake {image.name}"] = round(took, 3)
+        r.screen.end(image.name, "pushed" if image.digest else image.state, ok=image.state == "built")
     for target in sorted(blamed, key=[*baked.solve.errors, *by_target].index):
         if by_target[target].error:
             r.screen.error(str(by_target[target].error))
+
+
+def _note_times(result: Batch, images: Mapping[str, Image], solve: Solve) -> None:
+    """Note how long each target was built and pushed, and how long nothing was done but pushing."""
+    for target, image in images.items():
+        pushed = solve.pushed.get(target, [])
+        result.timings.add("bake", alone(solve.worked.get(target, []), pushed), image.name)
+        if pushed:
+            result.timings.add("push", covered(pushed), image.name)
+        if image.pushed and target in solve.moved:
+            result.pushed_layers[image.name] = frozenset(solve.moved[target])
+    pushed = [span for spans in solve.pushed.values() for span in spans]
+    only_pushed = alone(pushed, [span for spans in solve.worked.values() for span in spans])
+    # The phase `bake` is around all of it.
+    result.timings.add("push", only_pushed)
+    result.timings.add("bake", -only_pushed)
 
 
 def _bases(r: run.Run, stale: list[Image], result: Batch) -> list[Image]:
@@ -245,9 +275,3 @@ def _report(result: Batch) -> None:
             if i.state != "fresh" or len(result.images) <= MOST_ROWS
         ]
         output.screen().table("", ["service", "build", "content key", "digest"], rows)
-
-
-def batch_seconds() -> dict[str, float]:
-    """Return the seconds of the batch by phase; empty if nothing built here was wanted."""
-    wanted = selection.current()
-    return dict(batch().timings.seconds) if wanted.build or wanted.push else {}

@@ -24,6 +24,7 @@ from tasks.core.release import Outcome, Release
 from tasks.steps import hooks, probe, target, verify, wait
 from tasks.steps.candidate import Candidate
 from tasks.steps.execute import Executor
+from tasks.steps.measuring import Measuring
 from tasks.steps.output import Screen
 from tasks.steps.run import now
 from tasks.steps.timings import Timings
@@ -44,7 +45,7 @@ class Deployment:
         login: gives the variables of the registry's login.
         before_change: called before anything of the host is changed; raises if it shall not be.
         room: called with the images that the host lacks; raises if it has no room for them.
-        timings: where durations go.
+        measuring: where durations go, and what else is noted.
         keep: how many good releases the host keeps.
         kind: `deploy` or `rollback`.
         built: `on-host` if images were made by the host's engine.
@@ -58,11 +59,16 @@ class Deployment:
     login: Callable[[], Mapping[str, str]]
     room: Callable[[Iterable[str]], None]
     before_change: Callable[[], None] = lambda: None
-    timings: Timings = field(default_factory=Timings)
+    measuring: Measuring = field(default_factory=Measuring)
     keep: int = 5
     kind: str = "deploy"
     built: str = ""
     restores: str = ""
+
+    @property
+    def timings(self) -> Timings:
+        """Where durations go."""
+        return self.measuring.timings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,13 +118,15 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
     d.before_change()
     with d.timings.phase("look"):
         d.room(candidate.pins()[name] for name in aim.plan.services("pull"))
+    d.measuring.begin(aim.plan)
     executor = _executor(d, aim, candidate.compose)
     release = _staged(d, candidate, aim, current.release, only)
     previous_files = current.release.files if current.release else {}
     try:
         executor.pull(aim.plan, candidate.pins())
+        d.measuring.has_all(d.host.engine)
         d.before_change()
-        with d.timings.phase("hooks"):
+        with d.timings.phase("hook"):
             said = hooks.run(d.folder, "before_deploy", d.stack.hooks.before_deploy, release, {})
     except OnevmError as error:
         go_on()
@@ -141,7 +149,7 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
             raise
     release = replace(release, outage=probes.outages())
     with d.timings.phase("record"):
-        _record(d, release, "good", "")
+        release = _record(d, release, "good", "")
         d.folder.activate(release.id)
     _afterwards(d, release)
     return Result(release=release, plan=aim.plan, recorded=True)
@@ -150,7 +158,7 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
 def _afterwards(d: Deployment, release: Release) -> None:
     """Run the hook and prune; the release stands, so a failure here is only reported."""
     try:
-        with d.timings.phase("hooks"):
+        with d.timings.phase("hook"):
             said = hooks.run(d.folder, "after_deploy", d.stack.hooks.after_deploy, release, {})
         if said:
             d.screen.say(f"{d.stack.name}: after_deploy: {said}")
@@ -182,6 +190,7 @@ def _executor(d: Deployment, aim: target.Target, compose: tuple[str, ...]) -> Ex
         screen=d.screen,
         timings=d.timings,
         login=d.login,
+        pulled=d.measuring.pulled,
         hashes=aim.hashes,
         switched=aim.switched,
         drains={name: d.stack.settings(name).drain_seconds for name in aim.project.services},
@@ -240,8 +249,9 @@ def _carry_out(
     executor.remove(aim.plan)
 
 
-def _record(d: Deployment, release: Release, outcome: Outcome, reason: str) -> None:
-    final = replace(release, outcome=outcome, reason=reason, timings=dict(d.timings.seconds))
+def _record(d: Deployment, release: Release, outcome: Outcome, reason: str) -> Release:
+    measured = d.measuring.so_far(release)
+    final = replace(release, outcome=outcome, reason=reason, timings=dict(d.timings.seconds), measured=measured)
     d.folder.record(final)
     d.folder.audit(
         {
@@ -254,6 +264,8 @@ def _record(d: Deployment, release: Release, outcome: Outcome, reason: str) -> N
             "reason": reason,
         }
     )
+    d.measuring.release = final
+    return final
 
 
 def _on_failure(d: Deployment, release: Release, error: OnevmError) -> None:

@@ -1,20 +1,38 @@
 """The deploys of a run: its stacks side by side, each with its lock, its candidate and its deployment."""
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 from tasks.adapters.release_folder import Current
 from tasks.core import history
 from tasks.core.errors import OnevmError, UsageError
 from tasks.core.model import Stack
 from tasks.core.release import Release
-from tasks.steps import bake, on_host, planning, publish, ready, recorded, room, run, selection, summary, variables
+from tasks.steps import (
+    bake,
+    events,
+    layers,
+    on_host,
+    planning,
+    publish,
+    ready,
+    recorded,
+    room,
+    run,
+    selection,
+    summary,
+    variables,
+)
 from tasks.steps import deploy as deployment
 from tasks.steps.candidate import Candidate
 from tasks.steps.images import Image
+from tasks.steps.measuring import Measuring
 from tasks.steps.once import once
 from tasks.steps.side_by_side import Ends, Gate, side_by_side
 from tasks.steps.summary import Done
+from tasks.steps.timings import Timings, merged, since_start
 
 
 def deploy(stack_name: str) -> None:
@@ -61,20 +79,24 @@ def _deploy(r: run.Run, name: str, only: frozenset[str] | None, gate: Gate) -> D
             return recorded.of_commit(r, stack, sha, releases, current.release)
 
         return _go(r, stack, recorded_one, only=only, gate=gate, doing=f"deploy of {name} at commit {sha}")
+    measuring = _beginning(r)
     images = {
         image.keyed.definition.service: image.demand()
         for image in (_batch().images.values() if _built(r, name, only) else ())
         if image.keyed.definition.stack == name
     }
+    if images:
+        measuring = _after_the_bake(r, name, images)
     if images and not on_host.wanted():
-        publish.publish(name)
+        with measuring.timings.phase("push"):
+            publish.publish(name)
 
     def checked_out(current: Current) -> Candidate:
         return ready.candidate(r, stack, images, current.release)
 
     commit = r.sources(stack).commit.sha[:7]
     doing = f"deploy of {name} at commit {commit}"
-    return _go(r, stack, checked_out, only=only, gate=gate, doing=doing, images=images)
+    return _go(r, stack, checked_out, only=only, gate=gate, doing=doing, images=images, measuring=measuring)
 
 
 def _rollback(r: run.Run, name: str, only: frozenset[str] | None, gate: Gate) -> Done:
@@ -117,21 +139,66 @@ def _go(
     images: Mapping[str, Image] | None = None,
     kind: str = "deploy",
     restores: Callable[[], str] = str,
+    measuring: Measuring | None = None,
+) -> Done:
+    """Bring a stack where it is to go, and write down how that ended."""
+    noted = measuring or _beginning(r)
+    outcome, reason = "interrupted", ""
+    try:
+        done = _under_lock(
+            r,
+            stack,
+            candidate,
+            noted,
+            only=only,
+            gate=gate,
+            doing=doing,
+            images=images or {},
+            kind=kind,
+            restores=restores,
+        )
+        outcome = "good" if done.result.recorded else "unchanged"
+    except OnevmError as error:
+        outcome, reason = "failed", error.what
+        raise
+    finally:
+        events.stack(r, stack, kind, noted, outcome=outcome, reason=reason, images=images or {})
+    return done
+
+
+def _under_lock(
+    r: run.Run,
+    stack: Stack,
+    candidate: Callable[[Current], Candidate],
+    noted: Measuring,
+    *,
+    only: frozenset[str] | None,
+    gate: Gate,
+    doing: str,
+    images: Mapping[str, Image],
+    kind: str,
+    restores: Callable[[], str],
 ) -> Done:
     """Take the lock, find out what is to run, and bring the stack there."""
-    folder, host, screen = r.folder(stack), r.host(stack), r.screen
+    with noted.timings.phase("reach"):
+        folder, host, screen = r.folder(stack), r.host(stack), r.screen
     holder = {"performer": deployment.performer(), "since": run.now(), "doing": doing}
     wait = variables.seconds("lock_wait", run.LOCK_SECONDS)
-    with host.lock(folder.path, holder, wait_seconds=wait, waiting=screen.say):
-        current = folder.current()
-        if only is not None and current.release is None:
-            raise OnevmError(
-                f"stack {stack.name} was never deployed, and its first deploy cannot be one of single services",
-                next_step=f"run `doit deploy:{stack.name}`",
-            )
-        for text in planning.notes_on(current):
-            screen.warn(f"{stack.name}: {text}")
-        found = candidate(current)
+    with ExitStack() as held:
+        with noted.timings.phase("lock"):
+            lock = host.lock(folder.path, holder, wait_seconds=wait, waiting=screen.say)
+            noted.gauge = held.enter_context(lock)
+        with noted.timings.phase("look"):
+            current = folder.current()
+            noted.before = current.release
+            if only is not None and current.release is None:
+                raise OnevmError(
+                    f"stack {stack.name} was never deployed, and its first deploy cannot be one of single services",
+                    next_step=f"run `doit deploy:{stack.name}`",
+                )
+            for text in planning.notes_on(current):
+                screen.warn(f"{stack.name}: {text}")
+            found = candidate(current)
         d = deployment.Deployment(
             stack=stack,
             folder=folder,
@@ -140,13 +207,40 @@ def _go(
             login=lambda: r.login,
             before_change=lambda: gate.check(stack.name),
             room=lambda lacking: room.check(r, stack, lacking),
+            measuring=noted,
             keep=r.project.configuration.hosts[stack.host].keep_releases,
             kind=kind,
-            built=on_host.ON_HOST if any(not image.pushed for image in (images or {}).values()) else "",
+            built=on_host.ON_HOST if any(not image.pushed for image in images.values()) else "",
             restores=restores(),
         )
         result = deployment.deploy(d, current, found, only=only)
-    return Done(deployment=d, result=result, images=images or {})
+    return Done(deployment=d, result=result, images=images)
+
+
+def _beginning(r: run.Run) -> Measuring:
+    """Begin to note what a deployment takes; what was done until now is doit's and services.toml's."""
+    return Measuring(
+        timings=Timings(seconds={"load": round(since_start(), 3)}),
+        layers=lambda image: layers.sizes(r, image),
+        meanwhile=r.meanwhile,
+    )
+
+
+def _after_the_bake(r: run.Run, stack: str, images: Mapping[str, Image]) -> Measuring:
+    """Go on from what the batch took, in which all stacks of the run have a part."""
+    made = _batch()
+    own = {
+        name.partition(".")[2]: dict(of) for name, of in made.timings.services.items() if name.startswith(f"{stack}.")
+    }
+    return replace(
+        _beginning(r),
+        timings=Timings(seconds=dict(made.timings.seconds), services=own),
+        built={
+            name: partial(layers.pushed_bytes, r, image, made.pushed_layers.get(image.name))
+            for name, image in images.items()
+            if image.state == "built"
+        },
+    )
 
 
 @once
@@ -155,8 +249,12 @@ def _batch() -> bake.Batch:
     if not on_host.wanted():
         return bake.batch()
     r = run.run()
+    before = Timings(seconds={"load": round(since_start(), 3)})
     scopes = selection.current().scopes.get("deploy", {})
-    return on_host.batch(r, {name: _built(r, name, only) for name, only in scopes.items()})
+    made = on_host.batch(r, {name: _built(r, name, only) for name, only in scopes.items()})
+    made.timings = merged(before, made.timings)
+    events.batch(r, made, ("deploy",))
+    return made
 
 
 def _built(r: run.Run, stack: str, only: frozenset[str] | None) -> frozenset[str]:

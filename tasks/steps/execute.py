@@ -1,5 +1,6 @@
 """Carries out a plan on a host. No decision is made here: the plan says what, the Compose files say in which order."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ class Executor:
         screen: where progress goes.
         timings: where durations go.
         login: gives the variables of the registry's login.
+        pulled: told of each image that was pulled, and the layers that were fetched for it.
         hashes: the config hash of each service.
         switched: the services whose name a proxy reads from a file.
         drains: by service, seconds for its old copies to finish what they have.
@@ -52,6 +54,7 @@ class Executor:
     screen: Screen
     timings: Timings
     login: Callable[[], Mapping[str, str]]
+    pulled: Callable[[str, frozenset[str]], None] = lambda *_: None
 
     def pull(self, plan: Plan, images: Mapping[str, str]) -> None:
         """Pull what the host lacks, before anything stops.
@@ -69,7 +72,8 @@ class Executor:
             key = f"{plan.stack}.{service}"
             self.screen.begin(key, "pulling")
             try:
-                self.engine.pull(images[service], env)
+                with self.timings.phase("pull", service):
+                    self.pulled(images[service], self.engine.pull(images[service], env))
             except OnevmError as error:
                 raise OnevmError(
                     f"{key}: its image {images[service]} cannot be pulled",
@@ -121,6 +125,7 @@ class Executor:
         for name in names:
             self.screen.begin(f"{stack}.{name}", "starting")
         services = [self.project.services[name] for name in names]
+        began = time.monotonic()
         with self.timings.phase("start"):
             limit = UP_MARGIN_SECONDS + sum(s.healthcheck.patience for s in services if s.healthcheck)
             try:
@@ -129,6 +134,8 @@ class Executor:
                 # Compose names only containers; a service that failed says more by its log.
                 self._healthy(stack, self._present(stack, services), events)
                 raise
+        for name in names:
+            self.timings.add("start", time.monotonic() - began, name)
         self._healthy(stack, services, events)
         self._point_to_own(names)
 
@@ -156,6 +163,7 @@ class Executor:
             events=events,
             screen=self.screen,
             flags=tuple(flags),
+            timings=self.timings,
         )
 
         def one(name: str) -> None:
@@ -169,12 +177,17 @@ class Executor:
             # Compose that looks at dependencies would bring them to their replicas, and choose itself which ones go.
             others = self.doubled.keys() - plan.services("recreate", "start") - set(together)
             left = [f"--scale={other}={self.doubled[other]}" for other in sorted(others) if not modern]
-            host_compose.up(
-                self.folder, release, self.compose, together, flags=[*flags, *left], timeout=self._limit(together)
-            )
+            with self.timings.phase("start", name):
+                host_compose.up(
+                    self.folder, release, self.compose, together, flags=[*flags, *left], timeout=self._limit(together)
+                )
 
-        with self.timings.phase("start"), ThreadPoolExecutor(PARALLEL_STARTS) as pool:
-            list(pool.map(one, level))
+        began = time.monotonic()
+        try:
+            with ThreadPoolExecutor(PARALLEL_STARTS) as pool:
+                list(pool.map(one, level))
+        finally:
+            self.timings.replacing(time.monotonic() - began, level, start_first.PARTS)
         in_place = [name for name in level if name not in beside]
         self._healthy(plan.stack, [self.project.services[name] for name in in_place], events)
         self._point_to_own(in_place)
@@ -202,7 +215,10 @@ class Executor:
                 self.screen.begin(f"{stack}.{name}", "waiting for health")
             self.screen.note(f"{stack}.{name}", condition)
 
+        began = time.monotonic()
+
         def healthy(name: str) -> None:
+            self.timings.add("healthy", time.monotonic() - began, name)
             self.screen.end(f"{stack}.{name}", "healthy")
 
         with self.timings.phase("healthy"):

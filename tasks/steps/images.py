@@ -12,6 +12,7 @@ from tasks.core.reference import Reference
 from tasks.steps import bases, run
 from tasks.steps.inputs import Keyed
 from tasks.steps.once import once
+from tasks.steps.timings import Timings
 
 PARALLEL_LOOKUPS = 16
 State = Literal["fresh", "built", "failed", "cancelled"]
@@ -93,25 +94,35 @@ class Image:
         return self
 
 
-def keyed_images(r: run.Run, names: frozenset[str], push: frozenset[str]) -> dict[str, Image]:
+def keyed_images(
+    r: run.Run, names: frozenset[str], push: frozenset[str], timings: Timings | None = None
+) -> dict[str, Image]:
     """Return the images of services with their content keys; nothing is known of them yet."""
+    times = timings or Timings()
     images = {}
     for name in sorted(names):
         stack_name, _, service = name.partition(".")
         stack = r.project.stacks[stack_name]
-        keyed = r.sources(stack).keyed(service)
+        with times.phase("key", name):
+            keyed = r.sources(stack).keyed(service)
         where = repository(r.project.configuration.registry, stack_name, service)
         on = bases.of(r, keyed.definition)
         images[name] = Image(keyed=keyed, repository=where, pushed=name in push, bases=on)
     return images
 
 
-def look_up(r: run.Run, images: Sequence[Image]) -> None:
+def look_up(r: run.Run, images: Sequence[Image], timings: Timings | None = None) -> None:
     """Find out which images are there already: in the registry, or, for `build` alone, on the engine.
 
     Raises:
         OnevmError: the registry or the engine could not be asked; that is never taken for "not there".
     """
+    times = timings or Timings()
+
+    def digest_of(image: Image) -> str | None:
+        with times.phase("lookup", image.name):
+            return r.registry.head(image.path, key_tag(image.sought))
+
     local = [image for image in images if not image.pushed]
     if local:
         have = r.engine.keyed_images()
@@ -120,7 +131,7 @@ def look_up(r: run.Run, images: Sequence[Image]) -> None:
                 image.state = "fresh"
     ask = [image for image in images if image.pushed]
     with ThreadPoolExecutor(PARALLEL_LOOKUPS) as pool:
-        digests = pool.map(lambda i: r.registry.head(i.path, key_tag(i.sought)), ask)
+        digests = pool.map(digest_of, ask)
         for image, digest in zip(ask, digests, strict=True):
             if digest:
                 image.state, image.digest = "fresh", digest

@@ -25,6 +25,7 @@ from tasks.core.reference import Reference
 from tasks.core.secret import Secret
 from tasks.steps import output, reaching, variables
 from tasks.steps.inputs import Sources
+from tasks.steps.meanwhile import Meanwhile
 from tasks.steps.project import Project, project
 
 LOCK_SECONDS = 600
@@ -44,6 +45,7 @@ class Run:
         self._closing = ExitStack()
         self._guard = threading.RLock()
         self._sources: dict[str, Sources] = {}
+        self.meanwhile = Meanwhile()
         self._views: dict[tuple[str, str], Reached] = {}
         self._login: Mapping[str, str] | None = None
         self._registry: RegistryClient | None = None

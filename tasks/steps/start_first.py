@@ -9,7 +9,7 @@ makes what is missing, and removes the others: it needs to know nothing of what 
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from tasks.adapters import host_compose
@@ -21,8 +21,11 @@ from tasks.core.errors import OnevmError
 from tasks.core.observed import Container, Observed
 from tasks.steps import wait
 from tasks.steps.output import Screen
+from tasks.steps.timings import Timings
 
 UP_SECONDS = 120.0
+# The phases of a change-over besides `start`.
+PARTS = ("healthy", "drain", "stop")
 LOOK_SECONDS = 0.25
 
 
@@ -68,6 +71,7 @@ class Ground:
     events: wait.Watch
     screen: Screen
     flags: tuple[str, ...] = ()
+    timings: Timings = field(default_factory=Timings)
 
     def copies(self, service: str) -> list[Container]:
         """Return a service's containers."""
@@ -92,19 +96,22 @@ def change_over(on: Ground, shift: Shift) -> None:
     for number in range(there + 1, there + missing + 1):
         on.screen.begin(f"{on.folder.stack}.{shift.name}", "starting beside the old one")
         flags = [*on.flags, "--no-recreate", "--scale", f"{shift.name}={number}"]
-        host_compose.up(on.folder, on.release, on.compose, [shift.name], flags=flags, timeout=UP_SECONDS)
+        with on.timings.phase("start", shift.name):
+            host_compose.up(on.folder, on.release, on.compose, [shift.name], flags=flags, timeout=UP_SECONDS)
         _healthy(on, shift)
     if missing <= 0:
         _healthy(on, shift)
     before = on.folder.point({shift.name: shift.alias}) if shift.switched else {}
     try:
-        _drain(on, shift, old)
+        with on.timings.phase("drain", shift.name):
+            _drain(on, shift, old)
     except OnevmError:
         on.folder.point(before)
         raise
     for c in old:
         on.screen.begin(f"{on.folder.stack}.{shift.name}", "stopping the old one")
-        on.engine.remove([c.id])
+        with on.timings.phase("stop", shift.name):
+            on.engine.remove([c.id])
     on.screen.end(f"{on.folder.stack}.{shift.name}", "replaced")
 
 
@@ -125,15 +132,16 @@ def _healthy(on: Ground, shift: Shift) -> None:
     def tell(_: str, condition: str) -> None:
         on.screen.note(key, f"beside the old one: {condition}")
 
-    wait.until_healthy(
-        on.engine,
-        on.folder.stack,
-        [shift.service],
-        on.events,
-        tell=tell,
-        healthy=lambda _: None,
-        counts=shift.is_new,
-    )
+    with on.timings.phase("healthy", shift.name):
+        wait.until_healthy(
+            on.engine,
+            on.folder.stack,
+            [shift.service],
+            on.events,
+            tell=tell,
+            healthy=lambda _: None,
+            counts=shift.is_new,
+        )
 
 
 def _drain(on: Ground, shift: Shift, old: list[Container]) -> None:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from tasks.core.durations import spoken
 from tasks.core.errors import OnevmError
-from tasks.steps import bake
+from tasks.core.measured import PHASES, Measured
+from tasks.core.sizes import spoken as bytes_spoken
 from tasks.steps.deploy import Deployment, Result
 from tasks.steps.images import Image
 from tasks.steps.output import Screen
+from tasks.steps.timings import since_start
 
 SHORTEST_SECONDS = 0.05
 _VERBS = {"deploy": "deployed", "rollback": "rolled back"}
@@ -49,7 +51,7 @@ def _row(stack: str, end: Done | OnevmError) -> list[str]:
         str(sum(image.state == "built" for image in end.images.values())),
         str(len(changed)),
         str(len(release.services.keys() - changed)),
-        spoken(sum(end.deployment.timings.seconds.values())),
+        spoken(sum(seconds for name, seconds in end.deployment.timings.seconds.items() if name in PHASES)),
     ]
 
 
@@ -63,13 +65,25 @@ def _said(screen: Screen, end: Done, *, alone: bool) -> None:
     for name, noticed in release.outage.items() if end.result.recorded else ():
         screen.say(f"{stack}: asked at {name} meanwhile: {noticed.words}")
     if alone and end.result.recorded:
-        seconds = {**bake.batch_seconds(), **end.deployment.timings.seconds}
-        shown = [
-            f"{name} {spoken(value)}"
-            for name, value in seconds.items()
-            if " " not in name and value >= SHORTEST_SECONDS
-        ]
-        screen.say(f"{stack}: {', '.join(shown)}")
+        seconds = end.deployment.timings.seconds
+        shown = [f"{name} {spoken(seconds[name])}" for name in PHASES if seconds.get(name, 0.0) >= SHORTEST_SECONDS]
+        screen.say(f"{stack}: {spoken(since_start())}: {', '.join(shown)}")
+        if release.measured:
+            screen.say(f"{stack}: {', '.join(_cost(release.measured))}")
+
+
+def _cost(measured: Measured) -> list[str]:
+    """Return what a deploy cost besides time, as people say it."""
+    words = [
+        f"{verb} {bytes_spoken(size)}"
+        for verb, size in (("pushed", measured.pushed_bytes), ("pulled", measured.pulled_bytes))
+        if size is not None
+    ]
+    if known := measured.resources:
+        peak, whole = bytes_spoken(known.memory_peak), bytes_spoken(known.memory)
+        words.append(f"memory at most {peak} of {whole} (+{bytes_spoken(known.memory_rise)})")
+        words.append(f"{bytes_spoken(known.disk_free_lowest)} of disk free")
+    return words
 
 
 def _services(end: Done) -> list[list[str]]:

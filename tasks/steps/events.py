@@ -1,0 +1,119 @@
+"""What is written down of each run in the clone's log of events; docs/report.md has the schema."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.adapters import event_log
+from tasks.core.errors import OnevmError
+from tasks.core.model import Stack
+from tasks.core.release import Release
+from tasks.steps import why
+from tasks.steps.images import Image
+from tasks.steps.measuring import Measuring
+from tasks.steps.timings import since_start
+
+if TYPE_CHECKING:
+    from tasks.steps.bake import Batch
+    from tasks.steps.run import Run
+
+SCHEMA = 1
+KEY_DIGITS = 12
+FILE = "events.jsonl"
+
+
+def path(cache: Path) -> Path:
+    """Return where the log is, given the folder of the clone's caches."""
+    return cache / FILE
+
+
+def batch(r: "Run", made: "Batch", verbs: Collection[str]) -> None:
+    """Write down what was built; not if all was fresh and a deploy says so anyway."""
+    stale = {name: image for name, image in made.images.items() if image.state != "fresh"}
+    if not stale and "deploy" in verbs:
+        return
+    _write(
+        r,
+        {
+            "event": "build",
+            "verbs": sorted(verbs),
+            "outcome": "good" if all(image.state == "built" for image in stale.values()) else "failed",
+            "fresh": len(made.images) - len(stale),
+            "seconds": dict(made.timings.seconds),
+            "services": {
+                name: {
+                    "state": image.state,
+                    "content_key": image.keyed.key[:KEY_DIGITS],
+                    "seconds": made.timings.services.get(name, {}),
+                }
+                for name, image in sorted(stale.items())
+            },
+        },
+    )
+
+
+def stack(
+    r: "Run",
+    of: Stack,
+    kind: str,
+    measuring: Measuring,
+    *,
+    outcome: str,
+    reason: str = "",
+    images: Mapping[str, Image],
+) -> None:
+    """Write down how the deploy or rollback of a stack ended.
+
+    Args:
+        r: the run's resources.
+        of: the stack.
+        kind: `deploy` or `rollback`.
+        measuring: what was noted.
+        outcome: `good`, `failed`, `unchanged` or `interrupted`.
+        reason: why it failed.
+        images: its images that were looked up or made, by service.
+    """
+    release, before = measuring.release, measuring.before
+    found: dict[str, Any] = {
+        "event": kind,
+        "stack": of.name,
+        "host": of.host,
+        "outcome": outcome,
+        "reason": reason,
+        "sha": release.sha if release else before.sha if before else "",
+        "release": release.id if release else None,
+        "seconds": dict(measuring.timings.seconds),
+    }
+    if release and release.measured:
+        found |= {"performer": release.performer, "dirty": release.dirty, "previous": release.previous}
+        found["measured"] = asdict(release.measured)
+        found["outage"] = {name: asdict(noticed) for name, noticed in release.outage.items()}
+    if built := {name: image for name, image in images.items() if image.state == "built"}:
+        found["why"] = _causes(r, of, built, before)
+    _write(r, found)
+
+
+def _causes(r: "Run", of: Stack, built: Mapping[str, Image], before: Release | None) -> dict[str, str]:
+    released = before.services if before else {}
+    try:
+        return {
+            name: str(why.stale(r.sources(of), image.keyed, released.get(name)))
+            for name, image in sorted(built.items())
+        }
+    except OnevmError:
+        return {}
+
+
+def _write(r: "Run", event: Mapping[str, Any]) -> None:
+    known = {
+        "schema": SCHEMA,
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "run": r.id,
+        "took": round(since_start(), 3),
+    }
+    try:
+        event_log.append(path(r.project.cache), [{**known, **event}])
+    except OSError as error:
+        r.screen.warn(f"{path(r.project.cache)} cannot be written: {error.strerror}; only `doit report` misses it")

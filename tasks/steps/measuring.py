@@ -1,0 +1,113 @@
+"""What is noted while one stack is deployed, until its release is recorded. Nothing here can fail a deploy."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from tasks.adapters.engine import Engine
+from tasks.adapters.gauge import Blind, Gauge
+from tasks.core.measured import Measured
+from tasks.core.plan import Operation, Plan
+from tasks.core.release import Release
+from tasks.steps.meanwhile import Meanwhile
+from tasks.steps.timings import Timings, since_start
+
+SHORT = 12
+ANSWER_SECONDS = 0.5
+Layers = Mapping[str, int]
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Measuring:
+    """What is noted of one deployment.
+
+    Attributes:
+        timings: seconds by phase.
+        gauge: the host's memory and disk.
+        layers: gives the sizes of an image's layers, compressed, by digest; None if nobody says.
+        built: the services whose images were built for it, and what of each went to the registry, if that is known.
+        plan: what is done.
+        before: the release that was current.
+        release: the release as it was recorded, if it was.
+        meanwhile: asks meanwhile what is to be known in the end.
+    """
+
+    timings: Timings = field(default_factory=Timings)
+    gauge: Gauge = field(default_factory=Blind)
+    layers: Callable[[str], Layers | None] = lambda _: None
+    built: dict[str, Callable[[], int | None]] = field(default_factory=dict)
+    plan: Plan = field(default_factory=lambda: Plan(stack=""))
+    before: Release | None = None
+    release: Release | None = None
+    meanwhile: Meanwhile = field(default_factory=Meanwhile)
+    _pulled: dict[str, tuple[frozenset[str], Future[Layers | None] | None]] = field(default_factory=dict)
+    _pushed: dict[str, Future[int | None]] = field(default_factory=dict)
+    _sizes: Future[dict[str, int]] | None = None
+
+    def begin(self, plan: Plan) -> None:
+        """Take note of what is about to be done, and begin to ask what takes time."""
+        self.plan = plan
+        self._pushed = {name: self.meanwhile.submit(bytes_) for name, bytes_ in self.built.items()}
+
+    def pulled(self, image: str, layers: frozenset[str]) -> None:
+        """Take note of an image that was pulled, and of the layers that were fetched for it."""
+        asked = self.meanwhile.submit(self.layers, image) if layers else None
+        self._pulled[image] = (layers, asked)
+
+    def has_all(self, engine: Engine) -> None:
+        """Begin to ask how big the images are: the host has all of them now."""
+        self._sizes = self.meanwhile.submit(engine.sizes)
+
+    def so_far(self, release: Release) -> Measured:
+        """Return what is known now.
+
+        Args:
+            release: what is released.
+        """
+        changed = {op.service: op.rollout if op.rollout == "start-first" else op.verb for op in _changes(self.plan)}
+        touched = {*changed, *self.built, *self.plan.services("pull")}
+        sizes = _answer(self._sizes) or {}
+        return Measured(
+            took=round(since_start(), 3),
+            services={name: dict(of) for name, of in sorted(self.timings.services.items()) if name in touched},
+            built=tuple(sorted(self.built)),
+            changed=dict(sorted(changed.items())),
+            pushed_bytes=self.pushed_bytes(),
+            pulled_bytes=self._pulled_bytes(),
+            sizes={n: sizes[s.image] for n, s in sorted(release.services.items()) if s.image in sizes},
+            resources=self.gauge.read(),
+        )
+
+    def pushed_bytes(self) -> int | None:
+        """Return what went to the registry; None if that is not known."""
+        found = [_answer(asked) for asked in self._pushed.values()]
+        return None if None in found else sum(size for size in found if size is not None)
+
+    def _pulled_bytes(self) -> int | None:
+        moved: dict[str, int] = {}
+        for layers, asked in self._pulled.values():
+            known = _answer(asked) if layers else {}
+            if known is None:
+                return None
+            # Two images may have a layer in common, which came once.
+            moved |= {digest: size for digest, size in known.items() if short(digest) in layers}
+        return sum(moved.values())
+
+
+def short(digest: str) -> str:
+    """Return the digits of a digest by which the engine calls a layer."""
+    return digest.partition(":")[2][:SHORT]
+
+
+def _changes(plan: Plan) -> list[Operation]:
+    return list(plan.of("create", "start", "recreate", "remove"))
+
+
+def _answer(asked: Future[T] | None) -> T | None:
+    """Return an answer, if it is there: it has had the time of a whole deploy to come."""
+    try:
+        return asked.result(ANSWER_SECONDS) if asked else None
+    except Exception:  # noqa: BLE001 - what is only noted must never fail a deploy
+        return None

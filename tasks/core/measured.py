@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 PHASES = (
-    "load", "key", "lookup", "refresh", "bake", "push", "reach", "lock", "look", "stage", "pull", "hook", "start", "healthy",
-    "drain", "stop", "verify", "record", "back", "prune",
+    "load", "key", "lookup", "refresh", "bake", "push", "reach", "lock", "look", "stage", "pull", "hook", "start",
+    "healthy", "drain", "stop", "verify", "record", "back", "prune",
 )  # fmt: skip
 
 

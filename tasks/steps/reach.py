@@ -21,6 +21,7 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
     "status": (),
     "history": (),
     "check": (),
+    "report": (),
     "ci": (),
     "prune": (),
     "vm": (),

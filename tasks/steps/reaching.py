@@ -12,7 +12,7 @@ from tasks.core.model import Configuration, Host
 
 LONGEST_END_SECONDS = 5.0
 # The verbs that always ask the hosts of the stacks they are named with.
-_ASKING = {"plan", "deploy", "rollback", "status", "history", "prune"}
+_ASKING = {"plan", "deploy", "rollback", "status", "history", "report", "prune"}
 # doit's own commands that name tasks and run none.
 _NOT_RUNNING = {"list", "info", "help", "forget", "clean", "ignore", "reset-dep", "dumpdb", "strace", "tabcompletion"}
 _guard = threading.Lock()

@@ -16,6 +16,7 @@ KNOWN = {
     "fail_fast": "fail_fast=1: a stack that fails keeps the others from being deployed",
     "lock_wait": "seconds to wait for another deploy of the same stack",
     "format": "format=json gives one JSON document",
+    "html": "where `doit report` puts its page",
     "force": "`doit ci force=1` overwrites workflow files that were edited by hand",
     "images": "`doit check images=1` looks into images, too",
     "refresh": "refresh=1: take base images and external images as their registries have them now",

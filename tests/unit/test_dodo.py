@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-VERBS = {"build", "check", "ci", "deploy", "history", "plan", "prune", "push", "rollback", "status", "vm"}
+VERBS = {"build", "check", "ci", "deploy", "history", "plan", "prune", "push", "report", "rollback", "status", "vm"}
 DOCKERFILE = "FROM scratch\nCOPY . /\n"
 BUILT = "{build: .}"
 SHOP = f"services: {{api: {BUILT}, web: {BUILT}, redis: {{image: redis:7}}}}\n"

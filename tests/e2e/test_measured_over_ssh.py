@@ -1,0 +1,73 @@
+"""What a deploy to a VM cost the VM is known, and finding out costs no session."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.remote import RemoteShop, opened
+from tests.e2e.vm import Vm
+from tests.integration.shop import Ran
+
+pytestmark = pytest.mark.vm
+
+BLOB = 400_000
+
+
+@pytest.fixture
+def shop(vm: Vm, tmp_path: Path) -> Iterator[RemoteShop]:
+    with opened(vm, tmp_path, "ab") as found:
+        # Every program of this name that Onevm starts is written down, then run.
+        recorder = found.folder / "bin" / "ssh"
+        recorder.write_text(
+            f"#!/bin/sh\nprintf '%s\\037' \"$@\" >>{found.folder}/ssh; echo '<end>' >>{found.folder}/ssh\n"
+            f'PATH={os.environ["PATH"]} exec ssh "$@"\n'
+        )
+        recorder.chmod(0o755)
+        yield found
+
+
+def calls(shop: RemoteShop, *args: str) -> tuple[Ran, list[str]]:
+    """Run a command; what it said, and the calls of ssh."""
+    log = shop.folder / "ssh"
+    log.write_text("")
+    ran = shop.doit(*args).ok()
+    return ran, log.read_text().split("<end>\n")[:-1]
+
+
+def test_a_deploy_knows_what_it_cost_the_vm_at_no_session_of_its_own(shop: RemoteShop, vm: Vm) -> None:
+    calls(shop, "deploy")
+    first = shop.current["measured"]
+    assert first["pulled_bytes"] > 0
+    (shop.repo / "b" / "blob").write_bytes(os.urandom(BLOB))
+    shop.dockerfile("b", "COPY blob /www/blob")
+    shop.commit("Sell blobs")
+    before = vm.handshakes()
+    _, asked = calls(shop, "deploy")
+    assert vm.handshakes() - before == 1
+    measured = shop.current["measured"]
+    # Random bytes do not get smaller, and what else the image is made of was there already.
+    assert BLOB <= measured["pulled_bytes"] < BLOB + 20_000
+    assert BLOB <= measured["pushed_bytes"] < BLOB + 20_000
+    host = measured["resources"]
+    assert 0 < host["memory_before"] <= host["memory_peak"] < host["memory"]
+    assert 0 < host["disk_free_lowest"] <= host["disk_free_before"]
+    assert {"pull", "start", "healthy"} <= measured["services"]["b"].keys()
+    assert set(measured["sizes"]) == {"a", "b"}
+    # Only the process that holds the lock looks, in the session that it has anyway.
+    assert [("flock" in call, "/proc/meminfo" in call) for call in asked if "GAUGE" in call] == [(True, True)]
+    _, idle = calls(shop, "deploy")
+    assert sum("GAUGE" in call for call in idle) == 1
+    report = shop.doit("report", "format=json").ok().json
+    assert [one["outcome"] for one in report["stacks"][0]["deploys"]] == ["unchanged", "good", "good"]
+
+
+def test_a_report_of_a_host_that_does_not_answer_shows_what_the_clone_knows(shop: RemoteShop) -> None:
+    shop.doit("deploy").ok()
+    config = shop.folder / "services.toml"
+    config.write_text(config.read_text().replace(shop.vm.name, f"no-{shop.vm.name}.invalid"))
+    ran = shop.doit("report")
+    assert ran.code == 0, ran
+    assert "only this clone's log of events is shown" in ran.out
+    assert "good" in ran.out

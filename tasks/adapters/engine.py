@@ -246,7 +246,7 @@ class Engine:
                 found[name] = int(entry.get("Size") or 0)
         return found
 
-    def layers(self, reference: str) -> tuple[str, ...]:
+    def unpacked_layers(self, reference: str) -> tuple[str, ...]:
         """Return the digests of an image's layers as they are when unpacked, the lowest first; none if it has none."""
         found = self._image(reference) or {}
         return tuple((found.get("RootFS") or {}).get("Layers") or ())

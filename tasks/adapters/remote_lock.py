@@ -103,6 +103,14 @@ def _beat(child: Child, stop: threading.Event) -> None:
             child.stdin.flush()
 
 
+def _said(child: Child) -> Iterator[bytes]:
+    """Yield the lines of the lock's holder, until it ends, or until who gives up closes them."""
+    with contextlib.suppress(ValueError):
+        # Not `yield from`: it would close them for who stops listening.
+        for line in child.stdout or ():  # noqa: UP028
+            yield line
+
+
 def _take(ssh: Ssh, child: Child, stack: str, wait_seconds: float, waiting: Callable[[str], None]) -> bool:
     """Wait for the lock; returns whether there was a session to wait in."""
     deadline = time.monotonic() + wait_seconds
@@ -110,7 +118,7 @@ def _take(ssh: Ssh, child: Child, stack: str, wait_seconds: float, waiting: Call
     giving_up = threading.Timer(max(wait_seconds, 0.5), lambda: finish(child))
     giving_up.daemon = True
     try:
-        for raw in child.stdout or ():
+        for raw in _said(child):
             word, _, text = raw.decode(errors="replace").strip().partition(" ")
             if word == "TAKEN":
                 return True

@@ -124,7 +124,7 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
     previous_files = current.release.files if current.release else {}
     try:
         executor.pull(aim.plan, candidate.pins())
-        d.measuring.has_all(d.host.engine)
+        d.measuring.has_all(d.host.engine.sizes)
         d.before_change()
         with d.timings.phase("hook"):
             said = hooks.run(d.folder, "before_deploy", d.stack.hooks.before_deploy, release, {})

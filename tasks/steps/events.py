@@ -96,14 +96,22 @@ def stack(
 
 
 def _causes(r: "Run", of: Stack, built: Mapping[str, Image], before: Release | None) -> dict[str, str]:
-    released = before.services if before else {}
+    """Return why images were built, as far as this clone can tell: nothing is fetched for it."""
+    sources = r.sources(of)
+    found = {}
     try:
-        return {
-            name: str(why.stale(r.sources(of), image.keyed, released.get(name)))
-            for name, image in sorted(built.items())
-        }
+        for name, image in sorted(built.items()):
+            bases = (
+                [sha for sha in before.bases(name) if sources.checkout.has(sha.removesuffix("-dirty"))]
+                if before
+                else []
+            )
+            released = before.services.get(name) if before else None
+            if bases or released is None:
+                found[name] = why.stale(sources, image.keyed, released, bases).text
     except OnevmError:
-        return {}
+        pass
+    return found
 
 
 def _write(r: "Run", event: Mapping[str, Any]) -> None:

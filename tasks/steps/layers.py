@@ -1,8 +1,6 @@
 """How much the layers of an image weigh on the line: what its registry's manifest says."""
 
-from tasks.adapters.registry import RegistryClient, here
-from tasks.adapters.retry import Patience
-from tasks.core.manifest import Manifest
+from tasks.adapters.registry import here
 from tasks.core.reference import HUB, Reference
 from tasks.steps.images import Image
 from tasks.steps.measuring import short
@@ -15,18 +13,10 @@ def sizes(r: Run, reference: str) -> dict[str, int] | None:
     Raises:
         OnevmError: its registry cannot be asked.
     """
-    image = Reference.parse(reference)
-    if image.registry == HUB:
+    if Reference.parse(reference).registry == HUB:
         # It counts every manifest that is fetched against a limit.
         return None
-    if image.registry == r.registry.host:
-        return _sizes(r.registry.image_manifest(image.repository, image.manifest, here()))
-    with RegistryClient(image.registry, patience=Patience(attempts=1, total=5)) as client:
-        return _sizes(client.image_manifest(image.repository, image.manifest, here()))
-
-
-def _sizes(manifest: Manifest) -> dict[str, int]:
-    return {layer.digest: layer.size for layer in manifest.layers}
+    return {layer.digest: layer.size for layer in r.layers_of(reference, here())}
 
 
 def pushed_bytes(r: Run, image: Image, moved: frozenset[str] | None) -> int | None:
@@ -42,7 +32,7 @@ def pushed_bytes(r: Run, image: Image, moved: frozenset[str] | None) -> int | No
     if moved is None or not image.digest:
         return None
     packed = sizes(r, f"{image.repository}@{image.digest}") or {}
-    unpacked = r.engine.layers(image.keyed_name)
+    unpacked = r.engine.unpacked_layers(image.keyed_name)
     if len(packed) != len(unpacked):
         return None
     return sum(size for size, digest in zip(packed.values(), unpacked, strict=True) if short(digest) in moved)

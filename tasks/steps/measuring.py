@@ -1,11 +1,10 @@
 """What is noted while one stack is deployed, until its release is recorded. Nothing here can fail a deploy."""
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from tasks.adapters.engine import Engine
 from tasks.adapters.gauge import Blind, Gauge
 from tasks.core.measured import Measured
 from tasks.core.plan import Operation, Plan
@@ -42,7 +41,8 @@ class Measuring:
     before: Release | None = None
     release: Release | None = None
     meanwhile: Meanwhile = field(default_factory=Meanwhile)
-    _pulled: dict[str, tuple[frozenset[str], Future[Layers | None] | None]] = field(default_factory=dict)
+    _fetched: dict[str, frozenset[str]] = field(default_factory=dict)
+    _layers: dict[str, Future[Layers | None]] = field(default_factory=dict)
     _pushed: dict[str, Future[int | None]] = field(default_factory=dict)
     _sizes: Future[dict[str, int]] | None = None
 
@@ -53,12 +53,13 @@ class Measuring:
 
     def pulled(self, image: str, layers: frozenset[str]) -> None:
         """Take note of an image that was pulled, and of the layers that were fetched for it."""
-        asked = self.meanwhile.submit(self.layers, image) if layers else None
-        self._pulled[image] = (layers, asked)
+        self._fetched[image] = layers
+        if layers:
+            self._layers[image] = self.meanwhile.submit(self.layers, image)
 
-    def has_all(self, engine: Engine) -> None:
-        """Begin to ask how big the images are: the host has all of them now."""
-        self._sizes = self.meanwhile.submit(engine.sizes)
+    def has_all(self, sizes: Callable[[], dict[str, int]]) -> None:
+        """Begin to ask for the bytes of images by name: the host has all of them now."""
+        self._sizes = self.meanwhile.submit(sizes)
 
     def so_far(self, release: Release) -> Measured:
         """Return what is known now.
@@ -68,27 +69,29 @@ class Measuring:
         """
         changed = {op.service: op.rollout if op.rollout == "start-first" else op.verb for op in _changes(self.plan)}
         touched = {*changed, *self.built, *self.plan.services("pull")}
+        # One time limit for all of them.
+        asked: list[Future[Any] | None] = [self._sizes, *self._pushed.values(), *self._layers.values()]
+        wait(filter(None, asked), ANSWER_SECONDS)
         sizes = _answer(self._sizes) or {}
         return Measured(
             took=round(since_start(), 3),
             services={name: dict(of) for name, of in sorted(self.timings.services.items()) if name in touched},
             built=tuple(sorted(self.built)),
             changed=dict(sorted(changed.items())),
-            pushed_bytes=self.pushed_bytes(),
+            pushed_bytes=self._pushed_bytes(),
             pulled_bytes=self._pulled_bytes(),
             sizes={n: sizes[s.image] for n, s in sorted(release.services.items()) if s.image in sizes},
             resources=self.gauge.read(),
         )
 
-    def pushed_bytes(self) -> int | None:
-        """Return what went to the registry; None if that is not known."""
+    def _pushed_bytes(self) -> int | None:
         found = [_answer(asked) for asked in self._pushed.values()]
         return None if None in found else sum(size for size in found if size is not None)
 
     def _pulled_bytes(self) -> int | None:
         moved: dict[str, int] = {}
-        for layers, asked in self._pulled.values():
-            known = _answer(asked) if layers else {}
+        for image, layers in self._fetched.items():
+            known = _answer(self._layers[image]) if layers else {}
             if known is None:
                 return None
             # Two images may have a layer in common, which came once.
@@ -106,8 +109,5 @@ def _changes(plan: Plan) -> list[Operation]:
 
 
 def _answer(asked: Future[T] | None) -> T | None:
-    """Return an answer, if it is there: it has had the time of a whole deploy to come."""
-    try:
-        return asked.result(ANSWER_SECONDS) if asked else None
-    except Exception:  # noqa: BLE001 - what is only noted must never fail a deploy
-        return None
+    """Return an answer if it is there; what is only noted must never fail a deploy, so a failure is none."""
+    return asked.result() if asked and asked.done() and not asked.exception() else None

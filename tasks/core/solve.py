@@ -14,6 +14,7 @@ _NAME = re.compile(r"^\[(?P<target>[^\s\]]+)(?:\s+(?P<stage>[^\]]*))?\]\s*(?P<te
 _STEP = re.compile(r"(\d+)/(\d+)$")
 _PUSHING = "pushing "
 _LAYER = re.compile(r"^pushing layer ([0-9a-f]{8,})$")
+_QUOTED = re.compile(r"\s*\d+ \| >>> (.*)$")
 LOG_LINES = 40
 # When a bake ends at another target's failure, some steps see only that the line to buildx is closed.
 _LOST_LINE = re.compile(r"rpc error: code = (Unavailable|Canceled)\b|no active session|closing transport")
@@ -68,6 +69,10 @@ class Solve:
         Of a Dockerfile that cannot be parsed, or has no such stage, it names no target; but nothing came after it.
         """
         return tuple(target for target in self.targets if target not in self._read)
+
+    def quoted(self) -> tuple[str, ...]:
+        """Return the lines of a Dockerfile that buildx's own message points at; it does not say whose they are."""
+        return tuple(match[1] for line in self.words if (match := _QUOTED.match(line)))
 
     def read(self, lines: Iterable[str]) -> Iterator[Step]:
         """Yield the steps that the lines tell of, as they come."""

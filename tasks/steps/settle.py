@@ -19,10 +19,27 @@ def culprits(baked: Baked, images: Mapping[str, Image], names: Mapping[tuple[str
     if baked.ok:
         return frozenset()
     found = {target for target in baked.solve.culprits() if target in images}
-    found = found or {target for target in baked.solve.unread() if target in images} or set(images)
+    found = found or _misspelt(baked, images) or set(images)
     definitions = {target: images[target].keyed.definition for target in found}
     bases = {target: {names.get((d.stack, base)) for base in d.bases} for target, d in definitions.items()}
     return frozenset(target for target in found if not bases[target] & found)
+
+
+def _misspelt(baked: Baked, images: Mapping[str, Image]) -> set[str]:
+    """Return the targets whose Dockerfile BuildKit made nothing of; of several, those with the line it points at."""
+    unread = {target for target in baked.solve.unread() if target in images}
+    quoted = set(baked.solve.quoted())
+    return {t for t in unread if quoted & set(_dockerfile(images[t]).splitlines())} or unread
+
+
+def _dockerfile(image: Image) -> str:
+    definition = image.keyed.definition
+    if definition.dockerfile_inline is not None or definition.dockerfile is None:
+        return definition.dockerfile_inline or ""
+    try:
+        return definition.dockerfile.read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def settle(r: run.Run, image: Image, target: str, *, engine: Engine, baked: Baked, blamed: frozenset[str]) -> None:

@@ -58,6 +58,8 @@ def host() -> Iterator[Vm]:
     call(LAB, "install", "cron", "sudo", "xfsprogs", "btrfs-progs", seconds=300)
     with running_vm(f"g{os.getpid()}", "--swap") as vm:
         try:
+            if vm.inside("losetup", "--find", check=False).returncode:
+                pytest.skip("this kernel gives no loop devices: there can be no disk in a file")
             vm.inside("sh", "-c", _PREPARE, "sh", ODD)
             restart_engine(vm)
             assert vm.docker("info", "--format", "{{.DockerRootDir}}").strip() == "/data/docker"

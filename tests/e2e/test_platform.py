@@ -49,7 +49,7 @@ class Platform:
         return dict(line.split() for line in found)
 
     def version(self) -> Any:
-        return json.loads(self.vm.run("wget -q -O - http://127.0.0.1:8103/api/devops/version"))
+        return json.loads(self.vm.run("busybox wget -q -O - http://127.0.0.1:8103/api/devops/version"))
 
     def close(self) -> None:
         if ids := list(self.containers().values()):

@@ -191,6 +191,12 @@ def test_a_step_that_was_cut_off_makes_no_culprit(struck: str, error: str) -> No
     assert (solve.culprits(), solve.unread()) == ((), ("b",))
 
 
+def test_the_line_that_an_error_points_at_is_quoted() -> None:
+    words = ["Dockerfile:2", "-----", "   1 |     FROM scratch", "   2 | >>> COPYY version /", "   3 |     ", "-----"]
+    solve, _ = followed([*words, "ERROR: failed to solve: dockerfile parse error on line 2"], "a", "b")
+    assert solve.quoted() == ("COPYY version /",)
+
+
 def test_steps_of_nobody_are_left_out() -> None:
     lines = documents(vertex("1", "[internal] load local bake definitions"), log("1", "x"), vertex("2", "resolving"))
     solve, steps = followed(lines, "a", "b")

@@ -55,7 +55,7 @@ def restart_engine(vm: Vm) -> None:
 def host() -> Iterator[Vm]:
     """Give a VM whose engine keeps its images on a small disk, and that may turn on swap."""
     require_vms()
-    call(LAB, "install", "cron", "sudo", "xfsprogs", "btrfs-progs", seconds=300)
+    call(LAB, "install", "cron", "sudo", "xfsprogs", "btrfs-progs", "busybox-static", "curl", seconds=300)
     with running_vm(f"g{os.getpid()}", "--swap") as vm:
         try:
             if vm.inside("losetup", "--find", check=False).returncode:

@@ -17,6 +17,8 @@ from tests.integration.shop import docker, lab_registry
 
 pytestmark = pytest.mark.vm
 
+_ASK = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).read().decode())"
+
 NETWORK = "platform"
 
 
@@ -49,7 +51,7 @@ class Platform:
         return dict(line.split() for line in found)
 
     def version(self) -> Any:
-        return json.loads(self.vm.run("busybox wget -q -O - http://127.0.0.1:8103/api/devops/version"))
+        return json.loads(self.vm.run(f"python3 -c '{_ASK}' http://127.0.0.1:8103/api/devops/version"))
 
     def close(self) -> None:
         if ids := list(self.containers().values()):

@@ -204,7 +204,11 @@ class Bench:
         for _ in range(rounds):
             self.timed("nothing changed", "d", lambda: self.onevm("deploy"))
             self.s.change_one()
+            before = self._state()
             self.timed("one service changed", "d", lambda: self.onevm("deploy"))
+            connections, containers = self._state()
+            new = len(containers - before[1])
+            print(f"one service changed: {connections - before[0]} connection, {new} container replaced")
             self.timed("rollback", "d", lambda: self.onevm(f"rollback:{self.s.busy.name}"))
             self.s.change_all()
             self.timed("all changed", "d", lambda: self.onevm("deploy"))
@@ -214,6 +218,10 @@ class Bench:
             self.timed("fresh clone", "d", lambda: self.onevm("deploy"))
         self.s.change_one()
         self.watched("d", lambda: self.onevm("deploy"))
+
+    def _state(self) -> tuple[int, set[str]]:
+        """Return how many connections the VM has seen, and its containers."""
+        return self.s.vm.handshakes(), set(self.s.vm.docker("ps", "--quiet").split())
 
 
 def measure(services: int, ways: str, rounds: int, console: Console) -> Found:

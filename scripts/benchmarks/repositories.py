@@ -186,15 +186,10 @@ def street(services: int, team: str) -> Iterator[Street]:
 
 def _forget(found: Street) -> None:
     """Take away what is on this machine's engine."""
-    listed = subprocess.run(
-        ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference=*/{found.team}/*/*"],
-        capture_output=True, text=True, check=False,
-    ).stdout.split()  # fmt: skip
-    more = subprocess.run(
-        ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference=*/{found.team}/*"],
-        capture_output=True, text=True, check=False,
-    ).stdout.split()  # fmt: skip
-    if names := sorted({*listed, *more}):
+    where = [f"--filter=reference=*/{found.team}/{below}" for below in ("*", "*/*")]
+    command = ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", *where]
+    names = sorted(set(subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()))
+    if names:
         subprocess.run(["docker", "image", "rm", *names], capture_output=True, check=False)
 
 

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts.benchmarks.repositories import Street, run, street
-from tests.e2e.sampler import Sampled, all_processes, below, memory_of, sampling
+from tests.e2e.sampler import all_processes, below, memory_of, sampling
 
 MIB = 1 << 20
 WAYS = {"a": "old script", "b": "plain Compose", "c": "the limit", "d": "Onevm"}
@@ -90,7 +90,7 @@ class Bench:
         for r in self.s.repositories:
             run(["docker", "compose", "build"], r.folder)
             run(["docker", "compose", "push"], r.folder)
-        self.on_vm([self.compose(r.name, f"{w}") for r in self.s.repositories for w in ("pull", "up -d --wait")])
+        self.on_vm([self.compose(r.name, w) for r in self.s.repositories for w in ("pull", "up -d --wait")])
 
     def up_all(self) -> None:
         """Type `up -d --wait` for every stack."""
@@ -121,13 +121,21 @@ class Bench:
         act()
         self.found.note(case, way, time.perf_counter() - began)
 
-    def watched(self, way: str, act: Callable[[], None]) -> Sampled:
+    def changes(self) -> dict[str, Callable[[], object]]:
+        """Return, by case, what is changed before a deploy."""
+        return {
+            "nothing changed": lambda: None,
+            "one service changed": self.s.change_one,
+            "all changed": self.s.change_all,
+            "no source changed": self.s.change_none,
+        }
+
+    def watched(self, way: str, act: Callable[[], None]) -> None:
         """Do something, and see how much memory the VM needs for it at most."""
         before = memory_of(below(self.s.vm.pid(), all_processes()))
         with sampling(self.s.vm.pid()) as sampled:
             act()
         self.found.memory[way] = memory_of(sampled.peak) - before
-        return sampled
 
     def clear(self) -> None:
         """Take every container off the VM."""
@@ -140,10 +148,8 @@ class Bench:
         """Measure the old script: it does the same whatever has changed."""
         self.s.bring_sources()
         self.old()
-        changes = {"nothing changed": lambda: None, "one service changed": self.s.change_one}
-        changes |= {"all changed": self.s.change_all, "no source changed": self.s.change_none}
         for _ in range(rounds):
-            for case, change in changes.items():
+            for case, change in self.changes().items():
                 change()
                 self.s.bring_sources()
                 self.timed(case, "a", self.old)
@@ -160,10 +166,8 @@ class Bench:
         """Measure plain Compose."""
         self.s.bring_sources()
         self.plain()
-        changes = {"nothing changed": lambda: None, "one service changed": self.s.change_one}
-        changes |= {"all changed": self.s.change_all, "no source changed": self.s.change_none}
         for _ in range(rounds):
-            for case, change in changes.items():
+            for case, change in self.changes().items():
                 change()
                 self.timed(case, "b", self.plain)
             self.s.busy.git("revert", "--no-edit", "HEAD")

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from tasks.adapters import refusals
+from tasks.adapters import later, refusals
 from tasks.adapters.process import CommandFailed
 from tasks.adapters.release_folder import OVERRIDE, ReleaseFolder, archive
 from tasks.adapters.transport import Transport
@@ -90,17 +90,8 @@ def ask_version(transport: Transport) -> Future[Version]:
     """Begin to ask a host for Compose's version, which will be needed, while something else is done."""
     with _guard:
         if transport not in _versions:
-            found: Future[Version] = Future()
-            _versions[transport] = found
-            threading.Thread(target=_answer, args=(transport, found), daemon=True).start()
+            _versions[transport] = later.begun(lambda: _version(transport))
         return _versions[transport]
-
-
-def _answer(transport: Transport, found: Future[Version]) -> None:
-    try:
-        found.set_result(_version(transport))
-    except BaseException as error:  # noqa: BLE001 - whoever needs the version gets it
-        found.set_exception(error)
 
 
 def _version(transport: Transport) -> Version:

@@ -3,10 +3,10 @@
 import atexit
 import threading
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import ExitStack
 
-from tasks.adapters import process
+from tasks.adapters import later, process
 from tasks.adapters.host import Reached, reached
 from tasks.core.model import Configuration, Host
 
@@ -17,7 +17,6 @@ _ASKING = {"plan", "deploy", "rollback", "status", "history", "report", "prune"}
 _NOT_RUNNING = {"list", "info", "help", "forget", "clean", "ignore", "reset-dep", "dumpdb", "strace", "tabcompletion"}
 _guard = threading.Lock()
 _hosts: dict[str, Future[Reached]] = {}
-_threads: list[threading.Thread] = []
 _closing = ExitStack()
 
 
@@ -25,37 +24,27 @@ def reach(host: Host) -> Future[Reached]:
     """Begin to reach a host, unless that was done before; it stays reached until `close`."""
     with _guard:
         if host.name not in _hosts:
-            found: Future[Reached] = Future()
-            _hosts[host.name] = found
-            # A daemon: what ends early does not wait for a host that does not answer.
-            thread = threading.Thread(target=_reach, args=(host, found), daemon=True)
-            _threads.append(thread)
-            thread.start()
+            _hosts[host.name] = later.begun(lambda: _reached(host))
         return _hosts[host.name]
 
 
-def _reach(host: Host, found: Future[Reached]) -> None:
+def _reached(host: Host) -> Reached:
     context = reached(host)
-    try:
-        result = context.__enter__()
-    except BaseException as error:  # noqa: BLE001 - whoever asks for the host gets it
-        found.set_exception(error)
-        return
+    found = context.__enter__()
     with _guard:
         _closing.push(context)
-    found.set_result(result)
+    return found
 
 
 @atexit.register
 def close() -> None:
     """Let go of all hosts, also of those that were not reached yet."""
     with _guard:
-        pending = [thread for thread in _threads if thread.is_alive()]
-        _threads.clear()
+        pending = [found for found in _hosts.values() if not found.done()]
+        _hosts.clear()
     if pending:
         process.stop_all()
-        for thread in pending:
-            thread.join(LONGEST_END_SECONDS)
+        wait(pending, LONGEST_END_SECONDS)
     _closing.close()
 
 

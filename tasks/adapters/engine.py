@@ -26,8 +26,10 @@ READ_SECONDS = 30
 PULL_SECONDS = 1800
 REMOVE_SECONDS = 120
 MOST_INSPECTED = 500
+MOST_QUESTIONS = 8
 _FETCHED = ("Pulling fs layer", "Download complete", "Pull complete")
 PROJECT_LABEL = "com.docker.compose.project"
+SERVICE_LABEL = "com.docker.compose.service"
 
 
 class Engine:
@@ -92,21 +94,33 @@ class Engine:
             return self.inspect([entry["Id"] for entry in self._get("/containers/json") or ()])
         return self.inspect(self._docker("ps", "-q", "--no-trunc").stdout.split())
 
-    def containers(self, project: str) -> tuple[Container, ...]:
-        """Return the containers of a Compose project, stopped ones included."""
+    def containers(self, project: str, services: Collection[str] | None = None) -> tuple[Container, ...]:
+        """Return the containers of a Compose project, stopped ones included.
+
+        Args:
+            project: the project.
+            services: those of which containers are wanted; None for all.
+        """
         label = f"{PROJECT_LABEL}={project}"
         if self._socket:
             query = {"all": "true", "filters": {"label": [label]}}
-            listed = self._get("/containers/json", query)
-            ids = [entry["Id"] for entry in listed or ()]
+            listed = self._get("/containers/json", query) or ()
+            found = [(entry["Id"], (entry.get("Labels") or {}).get(SERVICE_LABEL, "")) for entry in listed]
         else:
-            ids = self._docker("ps", "-a", "-q", "--no-trunc", "--filter", f"label={label}").stdout.split()
+            form = f'{{{{.ID}}}}\t{{{{.Label "{SERVICE_LABEL}"}}}}'
+            out = self._docker("ps", "-a", "--no-trunc", "--format", form, "--filter", f"label={label}").stdout
+            found = [(i, service) for i, _, service in (line.partition("\t") for line in out.splitlines())]
+        ids = [i for i, service in found if services is None or service in services]
         return tuple(container(entry) for entry in self.inspect(ids))
 
     def inspect(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         """Return what `docker inspect` says of containers; those that vanished meanwhile are left out."""
-        if self._socket:
-            found = (self._get(f"/containers/{i}/json") for i in ids)
+        if self._socket and ids:
+            from concurrent.futures import ThreadPoolExecutor
+
+            # Through a connection to a VM each question takes its time, and one does not need the other's answer.
+            with ThreadPoolExecutor(MOST_QUESTIONS) as pool:
+                found = list(pool.map(lambda i: self._get(f"/containers/{i}/json"), ids))
             return [entry for entry in found if entry is not None]
         if not ids:
             return []
@@ -123,7 +137,11 @@ class Engine:
 
     def present(self, images: Iterable[str]) -> frozenset[str]:
         """Return which of these references the engine has."""
-        return frozenset(image for image in set(images) if self._image(image) is not None)
+        from concurrent.futures import ThreadPoolExecutor
+
+        asked = sorted(set(images))
+        with ThreadPoolExecutor(MOST_QUESTIONS) as pool:
+            return frozenset(i for i, found in zip(asked, pool.map(self._image, asked), strict=True) if found)
 
     def _image(self, reference: str) -> Mapping[str, Any] | None:
         if self._socket:
@@ -283,17 +301,19 @@ class Engine:
         return (done.stdout + done.stderr).strip()
 
     @contextlib.contextmanager
-    def watching(self, project: str, notice: Callable[[], None]) -> Iterator[None]:
-        """Call `notice` whenever a container of the project starts, dies or changes its health."""
+    def watching(self, project: str, notice: Callable[[str, str], None]) -> Iterator[None]:
+        """Call `notice` with event and service when a container of the project starts, dies or changes its health."""
         where = ["-H", self.socket] if self.socket else []
-        args = ["docker", *where, "events", "--format", "{{.Action}}", "--filter", "type=container"]
+        form = f'{{{{.Action}}}}\t{{{{index .Actor.Attributes "{SERVICE_LABEL}"}}}}'
+        args = ["docker", *where, "events", "--format", form, "--filter", "type=container"]
         args += ["--filter", f"label={PROJECT_LABEL}={project}"]
         args += [part for e in ("start", "die", "health_status", "destroy") for part in ("--filter", f"event={e}")]
         with lines(args, timeout=PULL_SECONDS) as (stream, child):
 
             def read() -> None:
-                for _ in stream:
-                    notice()
+                for line in stream:
+                    action, _, service = line.strip().partition("\t")
+                    notice(action, service)
 
             reading = threading.Thread(target=read, daemon=True)
             reading.start()

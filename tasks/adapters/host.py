@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from tasks.adapters import gauge, lock, remote_lock, ssh
 from tasks.adapters.engine import Engine
 from tasks.adapters.gauge import Gauge
 from tasks.adapters.process import CommandFailed
+from tasks.adapters.release_folder import CURRENT, Current, ReleaseFolder
 from tasks.adapters.transport import Local, Transport
 from tasks.core.errors import OnevmError, ToolError
 from tasks.core.model import Host
@@ -31,6 +33,19 @@ id -un
 """
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """What is known when the lock of a stack was taken.
+
+    Attributes:
+        gauge: what the host has left, while it is held.
+        current: the stack's current release.
+    """
+
+    gauge: Gauge
+    current: Current
+
+
 class Reached(Protocol):
     """A host that can be used."""
 
@@ -50,12 +65,12 @@ class Reached(Protocol):
 
     def lock(
         self,
-        folder: PurePosixPath,
+        folder: ReleaseFolder,
         holder: Mapping[str, str],
         *,
         wait_seconds: float,
         waiting: Callable[[str], None],
-    ) -> AbstractContextManager[Gauge]:
+    ) -> AbstractContextManager[Held]:
         """Hold the lock of a stack's folder, and watch what the host has left meanwhile."""
         ...
 
@@ -78,19 +93,19 @@ class LocalHost:
     @contextmanager
     def lock(
         self,
-        folder: PurePosixPath,
+        folder: ReleaseFolder,
         holder: Mapping[str, str],
         *,
         wait_seconds: float,
         waiting: Callable[[str], None],
-    ) -> Iterator[Gauge]:
+    ) -> Iterator[Held]:
         """Hold the lock of a stack's folder, and watch what this machine has left meanwhile."""
-        path = Path(str(folder)) / "lock"
+        path = Path(str(folder.path)) / "lock"
         with (
             lock.held(path, holder, wait_seconds=wait_seconds, waiting=waiting, transport=self.transport),
             gauge.watching(path.parent) as found,
         ):
-            yield found
+            yield Held(gauge=found, current=folder.current())
 
     def address_of(self, host: str, port: int) -> str:
         """Nothing is needed: what the host sees, we see."""
@@ -110,16 +125,20 @@ class RemoteHost:
         """Return the same host through the same connection, for work under a lock of its own."""
         return RemoteHost(self.transport.another(), self._socket)
 
+    @contextmanager
     def lock(
         self,
-        folder: PurePosixPath,
+        folder: ReleaseFolder,
         holder: Mapping[str, str],
         *,
         wait_seconds: float,
         waiting: Callable[[str], None],
-    ) -> AbstractContextManager[Gauge]:
+    ) -> Iterator[Held]:
         """Hold the lock of a stack's folder, and watch what the VM has left meanwhile."""
-        return remote_lock.held(self.transport, folder, holder, wait_seconds=wait_seconds, waiting=waiting)
+        with remote_lock.held(
+            self.transport, folder.path, holder, CURRENT, wait_seconds=wait_seconds, waiting=waiting
+        ) as (found, said):
+            yield Held(gauge=found, current=folder.told(said))
 
     def address_of(self, host: str, port: int) -> str:
         """Return a local socket that reaches an address as seen from the VM."""

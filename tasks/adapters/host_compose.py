@@ -3,13 +3,14 @@
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from tasks.adapters import later, refusals
 from tasks.adapters.process import CommandFailed
-from tasks.adapters.release_folder import OVERRIDE, ReleaseFolder, archive
+from tasks.adapters.release_folder import ReleaseFolder, archive
 from tasks.adapters.transport import Transport
 from tasks.core.compose import document
 from tasks.core.errors import OnevmError, ToolError
@@ -38,23 +39,49 @@ _RECORDED = """set -eu; profiles=$1; shift
 _HASHES = """for path in "$@"; do [ -f "$path" ] && sha256sum -- "$path"; done; exit 0"""
 
 
-def configuration(
-    folder: ReleaseFolder, files: Mapping[str, bytes], compose: Sequence[str], override: str
-) -> tuple[dict[str, Any], frozenset[str]]:
-    """Return what Compose on the host makes of a release's files, and the services that run.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resolved:
+    """What Compose on a host makes of files.
 
     The host's own `.env` and `env_file`s are in it, so it is handled like a secret: never kept, never shown.
+
+    Attributes:
+        files: the files by path.
+        definition: the project.
+        active: the services that run.
+    """
+
+    files: Mapping[str, bytes]
+    definition: Mapping[str, Any] = field(repr=False)
+    active: frozenset[str]
+
+    def pinned(self, pins: Mapping[str, str]) -> dict[str, Any]:
+        """Return the project with exact images, as Compose makes it of a release's override.
+
+        Args:
+            pins: image by service.
+        """
+        services = self.definition.get("services") or {}
+        own = {name: {"image": pin, "pull_policy": "missing"} for name, pin in pins.items() if name in services}
+        return {**self.definition, "services": {name: {**spec, **own.get(name, {})} for name, spec in services.items()}}
+
+
+def resolve(folder: ReleaseFolder, files: Mapping[str, bytes], compose: Sequence[str]) -> Resolved:
+    """Return what Compose on the host makes of a release's files.
 
     Args:
         folder: the stack's folder on the host.
         files: the release's files by path.
         compose: which of them are the Compose files, in order.
-        override: the override with the pinned images.
+
+    Raises:
+        OnevmError: Compose refuses them; its own words are the detail.
     """
-    flags = ["-p", folder.stack, *(part for name in (*compose, OVERRIDE) for part in ("-f", name))]
-    data = archive({**files, OVERRIDE: override.encode()})
+    flags = ["-p", folder.stack, *(part for name in compose for part in ("-f", name))]
     profiles = "1" if any(b"profiles" in files[name] for name in compose) else "0"
-    return _shown(folder, ["sh", "-c", _CONFIG + _SHOW, "sh", profiles, str(folder.project), *flags], data)
+    command = ["sh", "-c", _CONFIG + _SHOW, "sh", profiles, str(folder.project), *flags]
+    definition, active = _shown(folder, command, archive(files))
+    return Resolved(files=dict(files), definition=definition, active=active)
 
 
 def recorded(

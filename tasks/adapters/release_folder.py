@@ -29,11 +29,16 @@ rm -rf "$1/releases/.$2"; mkdir "$1/releases/.$2"
 tar -xf - -C "$1/releases/.$2"
 rm -rf "$1/releases/$2"; mv "$1/releases/.$2" "$1/releases/$2"
 """
-# $1 folder, $2 release; names on standard input, one a line: "+ path" to put in place, "- path" to take away.
+# $1 folder, $2 release; on standard input, one a line: "+ path" to put in place, "- path" to take away,
+# "= service name" to have a proxy ask that name.
 _PLACE = """set -eu; umask 022; cd "$1"; echo "$2" > .switching-new; mv -f .switching-new switching; cd project
 while IFS= read -r line; do
   mark=${line%% *}; path=${line#* }
   if [ "$mark" = - ]; then rm -f -- "$path"; continue; fi
+  if [ "$mark" = = ]; then
+    mkdir -p upstreams; cd upstreams; service=${path%% *}
+    printf %s "${path#* }" > ".$service.new"; mv -f ".$service.new" "$service"; cd ..; continue
+  fi
   case "$path" in */*) mkdir -p -- "${path%/*}";; esac
   if [ -d "$path" ] && [ ! -L "$path" ]; then rmdir -- "$path"; fi
   cp -p -- "../releases/$2/$path" "$path.onevm-new"; mv -f -- "$path.onevm-new" "$path"
@@ -48,28 +53,39 @@ done
 """
 _FETCH = """set -eu; cd "$1/releases/$2"; shift 2; tar -cf - -- "$@" | base64
 """
-_RECORD = """set -eu; umask 022; cd "$1"
-cat > "releases/$2/.release.json"
+# $1 folder, $2 release, $3 bytes of its record, $4 `current` if it shall be that, then the releases to remove; on
+# standard input a line for the audit log, empty for none, then the record.
+_RECORD = """set -eu; umask 022; cd "$1"; id=$2; size=$3; next=$4; shift 4
+IFS= read -r event
+cat > "releases/$id/.release.json"
 # A connection that breaks ends the input early, and says nothing.
-[ "$(wc -c < "releases/$2/.release.json")" -eq "$3" ] || { echo "the record did not arrive whole" >&2; exit 1; }
-sync "releases/$2/.release.json" 2>/dev/null || sync
-mv -f "releases/$2/.release.json" "releases/$2/release.json"
+[ "$(wc -c < "releases/$id/.release.json")" -eq "$size" ] || { echo "the record did not arrive whole" >&2; exit 1; }
+sync "releases/$id/.release.json" 2>/dev/null || sync
+mv -f "releases/$id/.release.json" "releases/$id/release.json"
+if [ -n "$event" ]; then
+  if [ -s audit.jsonl ] && [ -n "$(tail -c 1 audit.jsonl)" ]; then echo >> audit.jsonl; fi
+  printf '%s\\n' "$event" >> audit.jsonl; sync audit.jsonl 2>/dev/null || sync
+fi
+[ "$next" = current ] || exit 0
 """
-_ACTIVATE = """set -eu; cd "$1"
-ln -sfn "releases/$2" .current-new; mv -fT .current-new current 2>/dev/null || mv -fh .current-new current
+_ACTIVATE = """set -eu; cd "$1"; id=$2
+"""
+_POINT_CURRENT = """ln -sfn "releases/$id" .current-new
+mv -fT .current-new current 2>/dev/null || mv -fh .current-new current
 rm -f switching; sync . 2>/dev/null || sync
 """
-_DROP = """cd "$1/releases" || exit 0; shift; for id in "$@"; do rm -rf -- "$id" ".$id"; done
+_REMOVE = """cd releases; for id in "$@"; do rm -rf -- "$id" ".$id"; done
 """
-_AUDIT = """set -eu; umask 022; mkdir -p "$1"; cd "$1"
-if [ -s audit.jsonl ] && [ -n "$(tail -c 1 audit.jsonl)" ]; then echo >> audit.jsonl; fi
-cat >> audit.jsonl; sync audit.jsonl 2>/dev/null || sync
+_DROP = """cd "$1" && [ -d releases ] || exit 0; shift
 """
-_CURRENT = """cd "$1" 2>/dev/null || exit 0
+# The folders without a record, then of how many releases there is one, then the current one's name and record.
+CURRENT = """cd "$1" 2>/dev/null || exit 0
 echo "$(cat switching 2>/dev/null)"
+recorded=0
 for folder in releases/* releases/.[!.]*; do
-  if [ -d "$folder" ] && [ ! -e "$folder/release.json" ]; then printf '%s ' "${folder#releases/}"; fi
-done; echo
+  if [ -e "$folder/release.json" ]; then recorded=$((recorded + 1));
+  elif [ -d "$folder" ]; then printf '%s ' "${folder#releases/}"; fi
+done; echo; echo "$recorded"
 readlink current || exit 0
 cat current/release.json 2>/dev/null || exit 0
 """
@@ -84,13 +100,15 @@ class Current:
     """The release that `current` points to, or why there is none.
 
     `switching` is the release that a deploy was on its way to when it was killed, empty if none was; `unrecorded` are
-    folders of releases without a record, which nobody needs unless a deploy is under way.
+    folders of releases without a record, which nobody needs unless a deploy is under way; `recorded` is how many
+    releases have one.
     """
 
     release: Release | None
     note: str = ""
     switching: str = ""
     unrecorded: tuple[str, ...] = ()
+    recorded: int = 0
 
 
 class ReleaseFolder:
@@ -124,9 +142,13 @@ class ReleaseFolder:
 
     def current(self) -> Current:
         """Return the current release, or a note on what is wrong with it."""
-        text = self._script(_CURRENT)
+        return self.told(self._script(CURRENT))
+
+    def told(self, text: str) -> Current:
+        """Return what the script `CURRENT` has said, wherever it ran."""
         switching, _, text = text.partition("\n")
         names, _, text = text.partition("\n")
+        recorded, _, text = text.partition("\n")
         link, _, document = text.partition("\n")
         unrecorded = tuple(name for name in names.split() if name != PurePosixPath(link).name)
         note, release = "", None
@@ -137,7 +159,9 @@ class ReleaseFolder:
                 release = from_json(document, f"{self.path}/{link}/release.json")
             except OnevmError as error:
                 note = str(error)
-        return Current(release=release, note=note, switching=switching, unrecorded=unrecorded)
+        return Current(
+            release=release, note=note, switching=switching, unrecorded=unrecorded, recorded=int(recorded or 0)
+        )
 
     def releases(self) -> tuple[tuple[Release, ...], tuple[str, ...]]:
         """Return all recorded releases, newest first, and a note for each record that cannot be read."""
@@ -183,12 +207,21 @@ class ReleaseFolder:
             )
         return found
 
-    def place(self, release_id: str, files: Sequence[str], gone: Sequence[str]) -> None:
+    def place(
+        self, release_id: str, files: Sequence[str], gone: Sequence[str], asked: Mapping[str, str] | None = None
+    ) -> None:
         """Note that the host is on its way to a release, and put its travelling files into the project folder.
 
         Each file gets there by a rename. The note goes away when a release is activated.
+
+        Args:
+            release_id: the release.
+            files: what to put there.
+            gone: what to take away.
+            asked: the names that proxies ask from now on, by service.
         """
         marks = [f"+ {path}\n" for path in files] + [f"- {path}\n" for path in gone]
+        marks += [f"= {service} {name}\n" for service, name in sorted((asked or {}).items())]
         self._script(_PLACE, release_id, data="".join(marks).encode())
 
     def point(self, names: Mapping[str, str]) -> dict[str, str]:
@@ -202,23 +235,36 @@ class ReleaseFolder:
         said = self._script(_POINT, data="".join(f"{s} {n}\n" for s, n in sorted(names.items())).encode())
         return {service: name.strip() for service, _, name in (line.partition(" ") for line in said.splitlines())}
 
-    def record(self, release: Release) -> None:
-        """Write release.json beside, sync it, rename it into place."""
+    def record(
+        self,
+        release: Release,
+        event: Mapping[str, object] | None = None,
+        *,
+        activate: bool = False,
+        drop: Sequence[str] = (),
+    ) -> None:
+        """Write release.json beside, sync it, rename it into place; then, in the same breath, what follows from it.
+
+        Args:
+            release: the release.
+            event: what to append to audit.jsonl, synced; a torn last line of a crash is closed first.
+            activate: whether `current` shall point to it.
+            drop: ids of releases to remove from the host's records then.
+        """
         data = release.to_json().encode()
-        self._script(_RECORD, release.id, str(len(data)), data=data)
+        line = json.dumps(event, sort_keys=True) if event else ""
+        script = _RECORD + _POINT_CURRENT + _REMOVE
+        follows = "current" if activate else ""
+        self._script(script, release.id, str(len(data)), follows, *drop, data=f"{line}\n".encode() + data)
 
     def activate(self, release_id: str) -> None:
         """Let `current` point to a release."""
-        self._script(_ACTIVATE, release_id)
+        self._script(_ACTIVATE + _POINT_CURRENT, release_id)
 
     def drop(self, release_ids: Sequence[str]) -> None:
         """Remove releases from the host's records."""
         if release_ids:
-            self._script(_DROP, *release_ids)
-
-    def audit(self, event: Mapping[str, object]) -> None:
-        """Append one event to audit.jsonl, synced; a torn last line of a crash is closed first."""
-        self._script(_AUDIT, data=(json.dumps(event, sort_keys=True) + "\n").encode())
+            self._script(_DROP + _REMOVE, *release_ids)
 
     def compose(self, folder: PurePosixPath, files: Sequence[str]) -> list[str]:
         """Return the `docker compose` command for a release's files on the host."""

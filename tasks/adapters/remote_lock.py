@@ -5,6 +5,7 @@ heartbeat stops and the lock is free within `LEASE_SECONDS`. A step that we left
 next owner waits for. So it can never go stale, and nobody ever unlocks by hand.
 """
 
+import base64
 import contextlib
 import json
 import threading
@@ -41,7 +42,8 @@ until flock -n 8; do
   beat || exit 0
 done
 exec 8>&-
-printf '%s\\n' "$2" > lock; echo TAKEN; gauge
+printf '%s\\n' "$2" > lock
+printf 'TAKEN %s\\n' "$(sh -c "$3" sh "$1" 9>&- | base64 | tr -d '\\n')"; gauge
 while beat; do gauge; done
 : > lock
 """
@@ -52,16 +54,20 @@ def held(
     ssh: Ssh,
     folder: PurePosixPath,
     holder: Mapping[str, str],
+    first: str,
     *,
     wait_seconds: float,
     waiting: Callable[[str], None],
-) -> Iterator[Gauge]:
+) -> Iterator[tuple[Gauge, str]]:
     """Hold the lock of a stack's folder on a VM; what holds it tells meanwhile what the VM has left.
+
+    Yields that, and what a script said under the lock: so the first question costs no time of its own.
 
     Args:
         ssh: the connection.
         folder: the stack's folder.
         holder: who we are: `performer`, `since`, `doing`.
+        first: the script, of POSIX sh; it gets the folder and says something.
         wait_seconds: how long to wait for another holder; 0 fails at once.
         waiting: called once with a sentence on who holds it.
 
@@ -69,14 +75,15 @@ def held(
         OnevmError: somebody else held it all the time, or the folder cannot be used.
     """
     token = uuid.uuid4().hex
-    command = ["sh", "-c", _HOLD, "sh", str(folder), json.dumps({**holder, "token": token})]
+    command = ["sh", "-c", _HOLD, "sh", str(folder), json.dumps({**holder, "token": token}), first]
     session_until = time.monotonic() + CONNECT_SECONDS
     while True:
         with ssh.line.for_a_lock(command) as child, _beating(child):
-            if _take(ssh, child, folder.name, wait_seconds, waiting) and ssh.line.leaves_room(child):
+            said = _take(ssh, child, folder.name, wait_seconds, waiting)
+            if said is not None and ssh.line.leaves_room(child):
                 ssh.held, ssh.keeper = (str(folder / "lock"), token), child
                 try:
-                    yield Told(child)
+                    yield Told(child), said
                 finally:
                     ssh.held = ssh.keeper = None
                 return
@@ -111,8 +118,8 @@ def _said(child: Child) -> Iterator[bytes]:
             yield line
 
 
-def _take(ssh: Ssh, child: Child, stack: str, wait_seconds: float, waiting: Callable[[str], None]) -> bool:
-    """Wait for the lock; returns whether there was a session to wait in."""
+def _take(ssh: Ssh, child: Child, stack: str, wait_seconds: float, waiting: Callable[[str], None]) -> str | None:
+    """Wait for the lock; returns what the script said, or None if there was no session to wait in."""
     deadline = time.monotonic() + wait_seconds
     who = "another run is at it"
     giving_up = threading.Timer(max(wait_seconds, 0.5), lambda: finish(child))
@@ -120,8 +127,15 @@ def _take(ssh: Ssh, child: Child, stack: str, wait_seconds: float, waiting: Call
     try:
         for raw in _said(child):
             word, _, text = raw.decode(errors="replace").strip().partition(" ")
+            if not raw.endswith(b"\n"):
+                break  # the connection broke in the middle of it
+            if word == "TAKEN" and not text:
+                raise OnevmError(
+                    f"what stack {stack} has on record on the host cannot be read",
+                    next_step="see that `base64` works there, and the owner and mode of the host's `root` folder",
+                )
             if word == "TAKEN":
-                return True
+                return base64.b64decode(text).decode(errors="replace")
             who = sentence(text) if word == "HELD" else "a step that another run left is still under way"
             if time.monotonic() >= deadline:
                 break
@@ -132,7 +146,7 @@ def _take(ssh: Ssh, child: Child, stack: str, wait_seconds: float, waiting: Call
         giving_up.cancel()
     words = child.stderr.read().decode(errors="replace").strip() if child.stderr and ended(child, 1.0) else ""
     if ssh.line.refused_session(child.returncode, words):
-        return False
+        return None
     if words:
         raise OnevmError(
             f"the lock of stack {stack} on the host cannot be taken",

@@ -19,7 +19,7 @@ from tasks.core.images import building_tag
 from tasks.core.model import Builder
 from tasks.core.solve import Solve, Step
 from tasks.core.spans import alone, covered
-from tasks.steps import bases, events, output, run, selection, variables
+from tasks.steps import bases, early, events, output, run, selection, variables
 from tasks.steps.images import PARALLEL_LOOKUPS, Image, keyed_images, look_up
 from tasks.steps.once import once
 from tasks.steps.settle import culprits, settle
@@ -75,13 +75,17 @@ def batch() -> Batch:
         raise UsageError("build=on-host is for `deploy` and `plan`", next_step="leave it away")
     wanted = selection.current()
     r = run.run()
-    r.reach_early(r.project.stacks[name] for name in wanted.scopes.get("deploy", {}))
+    deployed = [r.project.stacks[name] for name in wanted.scopes.get("deploy", {})]
+    r.reach_early(deployed)
     refuse_uncommitted(r, wanted)
+    early.resolve(r, deployed)
     began = Timings(seconds={"load": round(since_start(), 3)})
     with began.phase("lock"):
         r.alone(f"doit {' '.join(sorted(wanted.verbs))}")
     result = make(r, build=wanted.build, push=wanted.push)
     result.timings = merged(began, result.timings)
+    for stack in deployed:
+        early.pull(r, stack, [i for i in result.images.values() if i.keyed.definition.stack == stack.name])
     if "deploy" not in wanted.verbs:
         _report(result)
     events.batch(r, result, wanted.verbs)

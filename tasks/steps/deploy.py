@@ -9,11 +9,14 @@ The lock is held from the look to the record. Everything before `switch` changes
 
 import getpass
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from tasks.adapters import later
 from tasks.adapters.host import Reached
+from tasks.adapters.host_compose import Resolved
 from tasks.adapters.process import go_on
 from tasks.adapters.release_folder import OVERRIDE, Current, ReleaseFolder
 from tasks.core import desired, retention
@@ -23,6 +26,7 @@ from tasks.core.plan import Plan
 from tasks.core.release import Outcome, Release
 from tasks.steps import hooks, probe, target, verify, wait
 from tasks.steps.candidate import Candidate
+from tasks.steps.early import Coming
 from tasks.steps.execute import Executor
 from tasks.steps.measuring import Measuring
 from tasks.steps.output import Screen
@@ -46,6 +50,8 @@ class Deployment:
         before_change: called before anything of the host is changed; raises if it shall not be.
         room: called with the images that the host lacks; raises if it has no room for them.
         measuring: where durations go, and what else is noted.
+        resolving: what Compose there makes of the checked-out files, if it was asked already.
+        coming: images that are on their way to the host already.
         keep: how many good releases the host keeps.
         kind: `deploy` or `rollback`.
         built: `on-host` if images were made by the host's engine.
@@ -60,6 +66,8 @@ class Deployment:
     room: Callable[[Iterable[str]], None]
     before_change: Callable[[], None] = lambda: None
     measuring: Measuring = field(default_factory=Measuring)
+    resolving: Future[Resolved] | None = None
+    coming: Mapping[str, Coming] = field(default_factory=dict)
     keep: int = 5
     kind: str = "deploy"
     built: str = ""
@@ -110,20 +118,25 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
     with d.timings.phase("look"):
         d.folder.drop(current.unrecorded)
         candidate = target.narrowed(candidate, current.release, only)
-        aim = target.look(d.stack, d.folder, d.host.engine, candidate, only=only)
+        aim = target.look(
+            d.stack, d.folder, d.host.engine, candidate, only=only, resolving=d.resolving, coming=d.coming
+        )
     starting = frozenset(c.service for c in aim.observed.containers if c.health == "starting" and not c.one_off)
     unfinished = bool(starting) or bool(current.switching)
     if current.release and candidate.matches(current.release) and not aim.plan and not unfinished:
         return Result(release=current.release, plan=aim.plan, recorded=False)
     d.before_change()
     with d.timings.phase("look"):
-        d.room(candidate.pins()[name] for name in aim.plan.services("pull"))
+        lacking = {candidate.pins()[name] for name in aim.plan.services("pull")}
+        d.room(image for image in lacking if image not in d.coming or not d.coming[image].has_room())
     d.measuring.begin(aim.plan)
     executor = _executor(d, aim, candidate.compose)
+    earlier = later.begun(d.folder.releases) if current.recorded >= d.keep else None
+    pulling = later.begun(lambda: executor.pull(aim.plan, candidate.pins()))
     release = _staged(d, candidate, aim, current.release, only)
     previous_files = current.release.files if current.release else {}
     try:
-        executor.pull(aim.plan, candidate.pins())
+        pulling.result()
         d.measuring.has_all(d.host.engine.sizes)
         d.before_change()
         with d.timings.phase("hook"):
@@ -138,7 +151,7 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
         d.screen.say(f"{d.stack.name}: before_deploy: {said}")
     with probe.probing(d.stack, d.host, aim.plan) as probes:
         try:
-            _place(d, release.id, candidate.files, previous_files)
+            _place(d, release.id, candidate.files, previous_files, executor.asked_first(aim.plan))
             _carry_out(d, executor, aim, release.id, starting)
             with d.timings.phase("verify"):
                 verify.verify(d.stack, release, d.host)
@@ -149,14 +162,31 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
             raise
     release = replace(release, outage=probes.outages())
     with d.timings.phase("record"):
-        release = _record(d, release, "good", "")
-        d.folder.activate(release.id)
-    _afterwards(d, release)
+        dropped, unused = _superfluous(d, release, earlier)
+        release = _record(d, release, "good", "", dropped)
+    _afterwards(d, release, unused)
     return Result(release=release, plan=aim.plan, recorded=True)
 
 
-def _afterwards(d: Deployment, release: Release) -> None:
-    """Run the hook and prune; the release stands, so a failure here is only reported."""
+def _superfluous(
+    d: Deployment, release: Release, earlier: Future[tuple[tuple[Release, ...], tuple[str, ...]]] | None
+) -> tuple[list[str], list[str]]:
+    """Return the releases that need not be kept once this one is good, and the images that nobody needs then."""
+    if earlier is None:
+        return [], []
+    try:
+        releases = [replace(release, outcome="good"), *earlier.result()[0]]
+    except OnevmError as error:
+        d.screen.warn(f"{d.stack.name}: old releases could not be read, so they stay: {error}")
+        return [], []
+    dropped = retention.superfluous(releases, release.id, d.keep)
+    gone = {r.id for r in dropped}
+    kept = [r for r in releases if r.id not in gone]
+    return sorted(gone), sorted(retention.unused_images(dropped, kept))
+
+
+def _afterwards(d: Deployment, release: Release, unused: list[str]) -> None:
+    """Run the hook and remove images; the release stands, so a failure here is only reported."""
     try:
         with d.timings.phase("hook"):
             said = hooks.run(d.folder, "after_deploy", d.stack.hooks.after_deploy, release, {})
@@ -166,19 +196,9 @@ def _afterwards(d: Deployment, release: Release) -> None:
         d.screen.warn(f"{error}\n  the release itself is deployed")
     try:
         with d.timings.phase("prune"):
-            _prune(d, release)
+            d.host.engine.untag(unused)
     except OnevmError as error:
-        d.screen.warn(f"{d.stack.name}: old releases could not be removed: {error}")
-
-
-def _prune(d: Deployment, release: Release) -> None:
-    releases, _ = d.folder.releases()
-    dropped = retention.superfluous(releases, release.id, d.keep)
-    if dropped:
-        gone = {r.id for r in dropped}
-        kept = [r for r in releases if r.id not in gone]
-        d.host.engine.untag(sorted(retention.unused_images(dropped, kept)))
-        d.folder.drop(sorted(gone))
+        d.screen.warn(f"{d.stack.name}: images of old releases could not be removed: {error}")
 
 
 def _executor(d: Deployment, aim: target.Target, compose: tuple[str, ...]) -> Executor:
@@ -191,6 +211,7 @@ def _executor(d: Deployment, aim: target.Target, compose: tuple[str, ...]) -> Ex
         timings=d.timings,
         login=d.login,
         pulled=d.measuring.pulled,
+        coming=d.coming,
         hashes=aim.hashes,
         switched=aim.switched,
         drains={name: d.stack.settings(name).drain_seconds for name in aim.project.services},
@@ -236,9 +257,15 @@ def _staged(
     return release
 
 
-def _place(d: Deployment, release_id: str, files: Mapping[str, str], before: Mapping[str, str]) -> None:
+def _place(
+    d: Deployment,
+    release_id: str,
+    files: Mapping[str, str],
+    before: Mapping[str, str],
+    asked: Mapping[str, str],
+) -> None:
     # All of them: a deploy that was killed may have left others than the current release's.
-    d.folder.place(release_id, sorted(files), sorted(before.keys() - files.keys()))
+    d.folder.place(release_id, sorted(files), sorted(before.keys() - files.keys()), asked)
 
 
 def _carry_out(
@@ -249,21 +276,20 @@ def _carry_out(
     executor.remove(aim.plan)
 
 
-def _record(d: Deployment, release: Release, outcome: Outcome, reason: str) -> Release:
+def _record(d: Deployment, release: Release, outcome: Outcome, reason: str, dropped: Sequence[str] = ()) -> Release:
+    """Record how a release ended; a good one is current from then on, and `dropped` are gone."""
     measured = d.measuring.so_far(release)
     final = replace(release, outcome=outcome, reason=reason, timings=dict(d.timings.seconds), measured=measured)
-    d.folder.record(final)
-    d.folder.audit(
-        {
-            "time": now(),
-            "event": d.kind,
-            "release": release.id,
-            "sha": release.sha,
-            "performer": release.performer,
-            "outcome": outcome,
-            "reason": reason,
-        }
-    )
+    event = {
+        "time": now(),
+        "event": d.kind,
+        "release": release.id,
+        "sha": release.sha,
+        "performer": release.performer,
+        "outcome": outcome,
+        "reason": reason,
+    }
+    d.folder.record(final, event, activate=outcome == "good", drop=dropped)
     d.measuring.release = final
     return final
 
@@ -290,10 +316,11 @@ def _failed(
     try:
         with d.timings.phase("back"):
             wait.until_answering(d.host.engine, ENGINE_SECONDS)
-            _place(d, previous.id, previous_files, release.files)
+            _place(d, previous.id, previous_files, release.files, {})
             aim = target.look_back(d.stack, d.folder, d.host.engine, previous)
             executor = _executor(d, aim, tuple(previous.compose))
             executor.pull(aim.plan, {name: s.image for name, s in previous.services.items()})
+            d.folder.point(executor.asked_first(aim.plan))
             _carry_out(d, executor, aim, previous.id, frozenset())
             d.folder.activate(previous.id)
     except OnevmError as second:

@@ -186,10 +186,9 @@ def _under_lock(
     wait = variables.seconds("lock_wait", run.LOCK_SECONDS)
     with ExitStack() as held:
         with noted.timings.phase("lock"):
-            lock = host.lock(folder.path, holder, wait_seconds=wait, waiting=screen.say)
-            noted.gauge = held.enter_context(lock)
+            lock = held.enter_context(host.lock(folder, holder, wait_seconds=wait, waiting=screen.say))
+            noted.gauge, current = lock.gauge, lock.current
         with noted.timings.phase("look"):
-            current = folder.current()
             noted.before = current.release
             if only is not None and current.release is None:
                 raise OnevmError(
@@ -208,6 +207,8 @@ def _under_lock(
             before_change=lambda: gate.check(stack.name),
             room=lambda lacking: room.check(r, stack, lacking),
             measuring=noted,
+            resolving=r.resolving.get(stack.name),
+            coming=r.coming.get(stack.name, {}),
             keep=r.project.configuration.hosts[stack.host].keep_releases,
             kind=kind,
             built=on_host.ON_HOST if any(not image.pushed for image in images.values()) else "",

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from tasks.adapters import host_compose
@@ -15,6 +16,7 @@ from tasks.core.errors import OnevmError
 from tasks.core.plan import Plan
 from tasks.core.rollout import alias, followers
 from tasks.steps import start_first, wait
+from tasks.steps.early import Coming
 from tasks.steps.output import Screen
 from tasks.steps.start_first import Ground, Shift
 from tasks.steps.timings import Timings
@@ -37,6 +39,7 @@ class Executor:
         timings: where durations go.
         login: gives the variables of the registry's login.
         pulled: told of each image that was pulled, and the layers that were fetched for it.
+        coming: images that are on their way already.
         hashes: the config hash of each service.
         switched: the services whose name a proxy reads from a file.
         drains: by service, seconds for its old copies to finish what they have.
@@ -55,6 +58,7 @@ class Executor:
     timings: Timings
     login: Callable[[], Mapping[str, str]]
     pulled: Callable[[str, frozenset[str]], None] = lambda *_: None
+    coming: Mapping[str, Coming] = field(default_factory=dict)
 
     def pull(self, plan: Plan, images: Mapping[str, str]) -> None:
         """Pull what the host lacks, before anything stops.
@@ -72,8 +76,13 @@ class Executor:
             key = f"{plan.stack}.{service}"
             self.screen.begin(key, "pulling")
             try:
-                with self.timings.phase("pull", service):
-                    self.pulled(images[service], self.engine.pull(images[service], env))
+                begun = self.coming.get(images[service])
+                if begun and (came := begun.get()):
+                    self.timings.add("pull", came.seconds, service)
+                    self.pulled(images[service], came.layers)
+                else:
+                    with self.timings.phase("pull", service):
+                        self.pulled(images[service], self.engine.pull(images[service], env))
             except OnevmError as error:
                 raise OnevmError(
                     f"{key}: its image {images[service]} cannot be pulled",
@@ -84,6 +93,14 @@ class Executor:
 
         with self.timings.phase("pull"), ThreadPoolExecutor(PARALLEL_PULLS) as pool:
             list(pool.map(one, sorted(plan.services("pull"))))
+
+    def asked_first(self, plan: Plan) -> dict[str, str]:
+        """Return the names that proxies are to ask before anything is created or replaced in place, by service.
+
+        Their own name is good before and after: whatever happens in between, whoever runs is asked.
+        """
+        names = plan.services("create") | plan.services("recreate", "start")
+        return {name: name for name in names - _beside(plan) if name in self.switched}
 
     def sweep(self, plan: Plan) -> None:
         """Remove what a killed deploy left behind."""
@@ -104,9 +121,7 @@ class Executor:
         with wait.watch(self.engine, plan.stack) as events:
             created = plan.services("create")
             changed = plan.services("recreate", "start")
-            beside = frozenset(op.service for op in plan.of("recreate") if op.rollout == "start-first")
-            # Their own name is good before and after: whatever happens in between, whoever runs is asked.
-            self._point({name: name for name in (created | changed) - beside})
+            beside = _beside(plan)
             if created:
                 self._create(plan.stack, release, sorted(created), events)
             for level in start_levels(services, changed):
@@ -145,6 +160,21 @@ class Executor:
     def _point_to_own(self, names: Sequence[str]) -> None:
         self._point({name: alias(name, self.hashes[name]) for name in names if name in self.hashes})
 
+    def _asked_once_started(self, name: str, events: wait.Watch) -> AbstractContextManager[None]:
+        """Let proxies ask a replaced container by its own name at once: under the service's they know the old address.
+
+        Of several replicas some still run, and are asked by the service's name.
+        """
+        if name not in self.switched or self.project.services[name].replicas != 1:
+            return nullcontext()
+
+        def point() -> None:
+            # It is said again when all are healthy.
+            with suppress(OnevmError):
+                self._point_to_own([name])
+
+        return events.at_start(name, point)
+
     def _present(self, stack: str, services: list[ComposeService]) -> list[ComposeService]:
         there = {c.service for c in self.engine.containers(stack) if c.state != "created"}
         return [s for s in services if s.name in there]
@@ -177,7 +207,7 @@ class Executor:
             # Compose that looks at dependencies would bring them to their replicas, and choose itself which ones go.
             others = self.doubled.keys() - plan.services("recreate", "start") - set(together)
             left = [f"--scale={other}={self.doubled[other]}" for other in sorted(others) if not modern]
-            with self.timings.phase("start", name):
+            with self.timings.phase("start", name), self._asked_once_started(name, events):
                 host_compose.up(
                     self.folder, release, self.compose, together, flags=[*flags, *left], timeout=self._limit(together)
                 )
@@ -223,3 +253,7 @@ class Executor:
 
         with self.timings.phase("healthy"):
             wait.until_healthy(self.engine, stack, services, events, tell=tell, healthy=healthy)
+
+
+def _beside(plan: Plan) -> frozenset[str]:
+    return frozenset(op.service for op in plan.of("recreate") if op.rollout == "start-first")

@@ -10,7 +10,7 @@ from tasks.core.model import Stack
 from tasks.core.plan import Operation, Plan, ordered
 from tasks.core.release import Release, ReleasedService
 from tasks.core.rollout import Rollout
-from tasks.steps import bases, moved, on_host, ready, recorded, run, target, variables, why
+from tasks.steps import bases, early, moved, on_host, ready, recorded, run, target, variables, why
 from tasks.steps.commits import Commits, between
 from tasks.steps.images import PARALLEL_LOOKUPS, Image, look_up
 from tasks.steps.moved import Source
@@ -54,6 +54,8 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
         stack: the stack.
         only: services to plan for; None for all.
     """
+    if not variables.text("sha"):
+        early.resolve(r, [stack])
     folder = r.folder(stack)
     current = folder.current()
     notes = list(notes_on(current))
@@ -94,7 +96,8 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
     stale = {name: reasons[name] for name, image in by_service.items() if image.state != "fresh"}
     active = r.project.compose[stack.name].active()
     unbuilt = {name: reason for name, reason in stale.items() if name in active}
-    aim = target.look(stack, folder, engine, candidate, unbuilt=unbuilt, why=reasons, only=only)
+    resolving = r.resolving.get(stack.name)
+    aim = target.look(stack, folder, engine, candidate, unbuilt=unbuilt, why=reasons, only=only, resolving=resolving)
     operations = list(aim.plan.operations)
     with ThreadPoolExecutor(PARALLEL_LOOKUPS) as pool:
         for found in pool.map(lambda name: _of_image(r, by_service[name], stale.get(name)), by_service):

@@ -122,7 +122,7 @@ class Prune:
                 for host in hold(self.r).having(name):
                     place = there(stack, host)
                     lock = self.r.host(place).lock(
-                        self.r.folder(place).path, holder, wait_seconds=wait, waiting=self.r.screen.say
+                        self.r.folder(place), holder, wait_seconds=wait, waiting=self.r.screen.say
                     )
                     locks.enter_context(lock)
                 self._find(found, hold(self.r))

@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 
 from tasks.adapters.engine import Engine
 from tasks.adapters.host import Reached
+from tasks.adapters.host_compose import Resolved
 from tasks.adapters.keymemory import KeyMemory
 from tasks.adapters.registry import RegistryClient
 from tasks.adapters.release_folder import ReleaseFolder
@@ -24,6 +25,7 @@ from tasks.core.model import Registry, Stack
 from tasks.core.reference import Reference
 from tasks.core.secret import Secret
 from tasks.steps import output, reaching, variables
+from tasks.steps.early import Coming
 from tasks.steps.inputs import Sources
 from tasks.steps.meanwhile import Meanwhile
 from tasks.steps.project import Project, project
@@ -46,6 +48,9 @@ class Run:
         self._guard = threading.RLock()
         self._sources: dict[str, Sources] = {}
         self.meanwhile = Meanwhile()
+        # What was begun early, by stack; see `early`.
+        self.resolving: dict[str, Future[Resolved]] = {}
+        self.coming: dict[str, dict[str, Coming]] = {}
         self._views: dict[tuple[str, str], Reached] = {}
         self._login: Mapping[str, str] | None = None
         self._registry: RegistryClient | None = None

@@ -75,7 +75,7 @@ class Ground:
 
     def copies(self, service: str) -> list[Container]:
         """Return a service's containers."""
-        return list(Observed(containers=self.engine.containers(self.folder.stack)).of(service))
+        return list(Observed(containers=self.engine.containers(self.folder.stack, {service})).of(service))
 
 
 def change_over(on: Ground, shift: Shift) -> None:

@@ -1,11 +1,12 @@
 """What a stack's host makes of a candidate: the desired state, the observed one, and the plan between them."""
 
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from tasks.adapters import host_compose
 from tasks.adapters.engine import Engine, check_version
+from tasks.adapters.host_compose import Resolved
 from tasks.adapters.release_folder import ReleaseFolder
 from tasks.core import compose, desired
 from tasks.core.compose import ComposeProject, ComposeService
@@ -62,6 +63,8 @@ def look(
     unbuilt: Mapping[str, str] | None = None,
     why: Mapping[str, str] | None = None,
     only: frozenset[str] | None = None,
+    resolving: Future[Resolved] | None = None,
+    coming: Collection[str] = (),
 ) -> Target:
     """Resolve a candidate on the host, take the snapshot, and plan.
 
@@ -73,6 +76,8 @@ def look(
         unbuilt: services whose image is not built yet, with the reason.
         why: what is known about the reason of a service's new image.
         only: services to touch; None for all.
+        resolving: what Compose there makes of the checked-out files, if it was asked already.
+        coming: images that are being pulled for this candidate: for its plan the host lacks them.
     """
     waiting = unbuilt or {}
     reasons = {**(why or {}), **waiting}
@@ -81,11 +86,11 @@ def look(
     with ThreadPoolExecutor(2) as pool:
         seen = pool.submit(engine.observe, stack.name, pins.values())
         engine_version = pool.submit(engine.version)
-        definition, active = host_compose.configuration(
-            folder, candidate.contents, candidate.compose, desired.pinned({**placeholders, **pins})
-        )
+        resolved = _resolved(folder, candidate, resolving)
         check_version(engine_version.result(), folder.transport.name)
         observed = seen.result()
+    definition, active = resolved.pinned({**placeholders, **pins}), resolved.active
+    observed = replace(observed, images=observed.images - frozenset(coming))
     outside = desired.referenced_files(definition, folder.project, candidate.files)
     elsewhere = host_compose.file_hashes(folder.transport, outside)
     project = compose.parse(stack, definition, active)
@@ -112,6 +117,13 @@ def look(
     plan = reconcile(stack.name, project.services, wanted, observed, only=only)
     plan = fit(plan, stack, project, observed, transport=folder.transport, engine=engine)
     return Target(project=project, hashes=hashes, observed=observed, plan=plan, rollouts=rollouts)
+
+
+def _resolved(folder: ReleaseFolder, candidate: Candidate, begun: Future[Resolved] | None) -> Resolved:
+    # Files may have been edited since.
+    if begun and (found := begun.result()).files == candidate.contents:
+        return found
+    return host_compose.resolve(folder, candidate.contents, candidate.compose)
 
 
 def _rollouts(stack: Stack, project: ComposeProject, in_files: frozenset[str]) -> dict[str, Rollout]:

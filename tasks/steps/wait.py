@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,12 +27,38 @@ class Watch:
 
     count: int = 0
     changed: threading.Condition = field(default_factory=threading.Condition)
+    _starts: Counter[str] = field(default_factory=Counter)
 
-    def notice(self) -> None:
+    def notice(self, action: str, service: str) -> None:
         """Take note of an event."""
         with self.changed:
             self.count += 1
+            self._starts[service] += action == "start"
             self.changed.notify_all()
+
+    @contextmanager
+    def at_start(self, service: str, act: Callable[[], None]) -> Iterator[None]:
+        """Do something, in a thread of its own, as soon as a container of a service starts within the block."""
+        before, over = self._starts[service], threading.Event()
+
+        def started() -> bool:
+            return self._starts[service] > before
+
+        def when_started() -> None:
+            with self.changed:
+                self.changed.wait_for(lambda: started() or over.is_set())
+            if started():
+                act()
+
+        waiting = threading.Thread(target=when_started, daemon=True)
+        waiting.start()
+        try:
+            yield
+        finally:
+            with self.changed:
+                over.set()
+                self.changed.notify_all()
+            waiting.join()
 
     def wait(self, seen: int, seconds: float) -> int:
         """Wait for an event after the `seen`-th, at most some seconds; returns the count.
@@ -107,7 +134,7 @@ def until_healthy(
     while left:
         seen = events.count
         now = time.monotonic()
-        by_service = _by_service([c for c in engine.containers(stack) if counts(c)], left)
+        by_service = _by_service([c for c in engine.containers(stack, left) if counts(c)], left)
         for name, containers in by_service.items():
             service = left[name]
             for c in containers:

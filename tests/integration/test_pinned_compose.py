@@ -5,9 +5,9 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from tasks.adapters import host_compose
-from tasks.adapters.release_folder import ReleaseFolder
+from tasks.adapters.release_folder import OVERRIDE, ReleaseFolder
 from tasks.adapters.transport import Local
-from tasks.core.desired import override, pinned
+from tasks.core.desired import override
 
 pytestmark = pytest.mark.engine
 
@@ -34,8 +34,11 @@ def test_pins_and_override_give_the_same_project(lab: str, tmp_path: Path) -> No
     folder = ReleaseFolder(Local(), PurePosixPath(tmp_path), "pinned")
     files = {"compose.yaml": COMPOSE.encode()}
     pins = {"on": f"r/on{DIGEST}", "b.c": f"r/b{DIGEST}", "redis": f"redis{DIGEST}"}
-    found = host_compose.configuration(folder, files, ["compose.yaml"], pinned(pins))
-    assert found == host_compose.configuration(folder, files, ["compose.yaml"], override(pins, {}))
-    services, active = found[0]["services"], found[1]
+    found = host_compose.resolve(folder, files, ["compose.yaml"])
+    written = {**files, OVERRIDE: override(pins, {}).encode()}
+    released = host_compose.resolve(folder, written, ["compose.yaml", OVERRIDE])
+    assert found.pinned(pins) == released.definition
+    assert found.active == released.active == set(pins)
+    services = found.pinned(pins)["services"]
     assert {name: services[name]["image"] for name in pins} == pins
-    assert active == set(pins)
+    assert "image" not in found.definition["services"]["on"]

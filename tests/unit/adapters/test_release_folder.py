@@ -72,13 +72,32 @@ def test_a_deploy_step_by_step(folder: ReleaseFolder) -> None:
 
     folder.record(one)
     assert folder.releases() == ((one,), ())
-    assert folder.current() == Current(release=None, switching=one.id)
+    assert folder.current() == Current(release=None, switching=one.id, recorded=1)
 
     folder.activate(one.id)
-    assert folder.current() == Current(release=one)
+    assert folder.current() == Current(release=one, recorded=1)
     assert (here(folder.path) / "current").readlink() == Path("releases") / one.id
     assert (here(folder.path) / "current" / "compose.yaml").read_bytes() == FILES["compose.yaml"]
     assert {path.name for path in here(folder.path).iterdir()} == {"current", "project", "releases"}
+
+
+def test_a_good_end_is_recorded_noted_current_and_rid_of_what_is_superfluous_at_once(folder: ReleaseFolder) -> None:
+    made(folder, "1", "2")
+    three = release("3")
+    folder.stage("3", FILES)
+    folder.place("3", TRAVELLING, [])
+    folder.record(three, {"n": 3}, activate=True, drop=["1"])
+    assert folder.current() == Current(release=three, recorded=2)
+    assert [r.id for r in folder.releases()[0]] == ["3", "2"]
+    assert (here(folder.path) / "audit.jsonl").read_text() == '{"n": 3}\n'
+
+
+def test_a_bad_end_is_recorded_and_noted_and_the_current_release_stays(folder: ReleaseFolder) -> None:
+    (one,) = made(folder, "1")
+    folder.stage("2", FILES)
+    folder.place("2", TRAVELLING, [])
+    folder.record(release("2"), {"n": 2})
+    assert folder.current() == Current(release=one, switching="2", recorded=2)
 
 
 def test_the_current_release_moves_from_one_to_the_next_and_back(folder: ReleaseFolder) -> None:
@@ -209,9 +228,9 @@ def test_what_a_killed_deploy_was_on_its_way_to_is_seen_beside_the_current_relea
     (one,) = made(folder, "1")
     folder.stage("2", FILES)
     folder.place("2", [], [])
-    assert folder.current() == Current(release=one, switching="2", unrecorded=("2",))
+    assert folder.current() == Current(release=one, switching="2", unrecorded=("2",), recorded=1)
     folder.activate("1")
-    assert folder.current() == Current(release=one, unrecorded=("2",))
+    assert folder.current() == Current(release=one, unrecorded=("2",), recorded=1)
 
 
 def test_what_a_killed_deploy_staged_is_seen_until_it_is_dropped(folder: ReleaseFolder) -> None:
@@ -220,7 +239,7 @@ def test_what_a_killed_deploy_staged_is_seen_until_it_is_dropped(folder: Release
     (here(folder.path) / "releases" / ".3").mkdir()
     assert set(folder.current().unrecorded) == {"2", ".3"}
     folder.drop(folder.current().unrecorded)
-    assert folder.current() == Current(release=one)
+    assert folder.current() == Current(release=one, recorded=1)
     assert {path.name for path in (here(folder.path) / "releases").iterdir()} == {"1"}
 
 
@@ -233,7 +252,7 @@ def test_the_folder_of_the_current_release_is_kept_although_its_record_is_gone(f
 def test_an_empty_note_is_no_note(folder: ReleaseFolder) -> None:
     (one,) = made(folder, "1")
     (here(folder.path) / "switching").touch()
-    assert folder.current() == Current(release=one)
+    assert folder.current() == Current(release=one, recorded=1)
 
 
 def test_a_recorded_release_is_fetched_as_it_was_staged(folder: ReleaseFolder) -> None:
@@ -256,8 +275,9 @@ def test_a_release_whose_files_were_touched_is_refused(folder: ReleaseFolder, ho
 
 
 def test_events_are_appended_one_a_line(folder: ReleaseFolder) -> None:
-    folder.audit({"event": "deploy", "n": 1})
-    folder.audit({"event": "rollback", "text": "two\nlines ü"})
+    (one,) = made(folder, "1")
+    folder.record(one, {"event": "deploy", "n": 1})
+    folder.record(one, {"event": "rollback", "text": "two\nlines ü"})
     lines = (here(folder.path) / "audit.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [
         {"event": "deploy", "n": 1},
@@ -265,11 +285,19 @@ def test_events_are_appended_one_a_line(folder: ReleaseFolder) -> None:
     ]
 
 
+def test_what_proxies_ask_changes_with_the_files(folder: ReleaseFolder) -> None:
+    made(folder, "1")
+    folder.point({"web": "web-1", "api": "api-1"})
+    folder.place("1", TRAVELLING, [], {"web": "web"})
+    assert folder.point({"web": "", "api": ""}) == {"web": "web", "api": "api-1"}
+
+
 def test_a_line_that_a_crash_tore_does_not_spoil_the_next(folder: ReleaseFolder) -> None:
-    folder.audit({"n": 1})
+    (one,) = made(folder, "1")
+    folder.record(one, {"n": 1})
     path = here(folder.path) / "audit.jsonl"
     path.write_text(path.read_text() + '{"n": 2')
-    folder.audit({"n": 3})
+    folder.record(one, {"n": 3})
     assert path.read_text() == '{"n": 1}\n{"n": 2\n{"n": 3}\n'
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tasks.core.desired import config_hash, override, pinned, referenced_files
+from tasks.core.desired import config_hash, override, referenced_files
 from tasks.core.observed import CONFIG_LABEL
 
 FOLDER = PurePosixPath("/srv/onevm/shop/project")
@@ -161,14 +161,6 @@ def test_the_override_pins_images_and_takes_builds_away() -> None:
     assert dict(web["labels"]) == {CONFIG_LABEL: "abc"}
     assert web["build"].tag.value == "!reset"
     assert "labels" not in found["services"]["redis"]
-
-
-def test_pins_alone_are_one_line_that_yaml_reads_as_well() -> None:
-    text = pinned({"on": "r/web@sha256:00", "ü": "x"})
-    assert read(text) == {
-        "services": {n: {"image": i, "pull_policy": "missing"} for n, i in {"on": "r/web@sha256:00", "ü": "x"}.items()}
-    }
-    assert "\n" not in text
 
 
 def test_the_override_of_nothing_is_an_empty_project() -> None:

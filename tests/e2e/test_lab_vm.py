@@ -3,7 +3,9 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,7 +59,9 @@ def reaches(vm: Vm, address: str, port: int) -> bool:
 def processes(vm: Vm) -> set[int]:
     """Return this machine's pids of all that runs for the VM."""
     space = Path(f"/proc/{vm.pid()}/ns/pid").readlink()
-    found = {int((vm.state / f"{part}.pid").read_text().split()[0]) for part in ("start", "forward")}
+    records = [vm.state / f"{part}.pid" for part in ("start", "forward", "line")]
+    # There is a line only while the link is slow, on a kernel without netem.
+    found = {int(record.read_text().split()[0]) for record in records if record.exists()}
     for entry in Path("/proc").iterdir():
         # Processes may end meanwhile, and the machine's own first one may be nobody's business.
         with contextlib.suppress(OSError):
@@ -86,7 +90,8 @@ def alive(pids: set[int]) -> set[int]:
 def left_behind(vm: Vm, pids: set[int], veth: Path) -> list[object]:
     groups = list(Path("/sys/fs/cgroup").glob(veth.name)) + list(Path("/sys/fs/cgroup").glob(f"*/{veth.name}"))
     mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(vm.state) in line]
-    return [*alive(pids), *(path for path in (vm.state, veth) if path.exists()), *groups, *mounts]
+    links = veth.parent.glob(f"{veth.name}-*")
+    return [*alive(pids), *(path for path in (vm.state, veth) if path.exists()), *links, *groups, *mounts]
 
 
 def test_ssh_gets_in_with_the_printed_configuration_and_nothing_else(vm: Vm) -> None:
@@ -188,11 +193,68 @@ def test_a_connection_outlives_a_short_cut(vm: Vm) -> None:
 
 
 def test_a_limited_link_still_carries_everything(vm: Vm) -> None:
-    vm.slow("20mbit")
+    vm.slow(rate="20mbit")
     assert "tbf" in call("tc", "qdisc", "show", "dev", link(vm).name).stdout
     assert len(vm.run("head -c 500000 /dev/zero | tr '\\0' x")) == 500_000
     vm.fast()
     assert "tbf" not in call("tc", "qdisc", "show", "dev", link(vm).name).stdout
+
+
+def handshake(vm: Vm) -> float:
+    """Return the seconds in which a TCP connection comes about: a round trip."""
+    began = time.monotonic()
+    socket.create_connection((vm.address, 22), timeout=30).close()
+    return time.monotonic() - began
+
+
+def delays(vm: Vm) -> list[str]:
+    """Return what delays packets now, at this machine's end of the link."""
+    rules = call("tc", "qdisc", "show", "dev", link(vm).name).stdout.splitlines()
+    found = [rule for rule in rules if "netem" in rule or "clsact" in rule]
+    return [*found, *(path.name for path in link(vm).parent.glob(f"{link(vm).name}-*"))]
+
+
+def test_a_delayed_link_takes_its_time_each_way_and_carries_everything(vm: Vm) -> None:
+    assert delays(vm) == []
+    vm.slow(delay="40ms", rate="20mbit")
+    assert delays(vm)
+    assert handshake(vm) >= 0.08
+    assert len(vm.run("head -c 500000 /dev/zero | tr '\\0' x")) == 500_000
+    vm.slow(delay="20ms")
+    assert handshake(vm) >= 0.04
+    vm.fast()
+    assert delays(vm) == []
+    assert not list(vm.state.glob("line.pid"))
+    assert vm.run("echo here") == "here\n"
+
+
+def test_a_connection_lives_on_when_its_link_becomes_slow_and_fast_and_is_cut_meanwhile(vm: Vm) -> None:
+    with subprocess.Popen(
+        ["ssh", "-F", str(vm.ssh_config), vm.name, "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    ) as ssh:
+        assert ssh.stdin
+        assert ssh.stdout
+        ssh.stdin.write(b"before\n")
+        assert ssh.stdout.readline() == b"before\n"
+        vm.slow(delay="30ms")
+        ssh.stdin.write(b"slow\n")
+        assert ssh.stdout.readline() == b"slow\n"
+        vm.cut()
+        ssh.stdin.write(b"cut\n")
+        assert vm.ssh("true", options=QUICKLY, check=False).returncode == SSH_FAILED
+        vm.heal()
+        assert ssh.stdout.readline() == b"cut\n"
+        vm.fast()
+        ssh.stdin.write(b"fast\n")
+        assert ssh.stdout.readline() == b"fast\n"
+        ssh.stdin.close()
+
+
+def test_a_delay_that_is_none_is_refused_and_leaves_the_link_as_it_was(vm: Vm) -> None:
+    refused = vm.slow(delay="soon", check=False)
+    assert refused.returncode == 1
+    assert "soon" in refused.stderr
+    assert delays(vm) == []
 
 
 def test_two_vms_are_strangers(vm: Vm, other_vm: Vm) -> None:
@@ -213,28 +275,42 @@ def test_up_again_changes_nothing(vm: Vm) -> None:
     assert (vm.pid(), vm.ssh_config.read_text()) == before
 
 
+def test_up_mends_a_link_whose_line_was_killed(vm: Vm) -> None:
+    vm.slow(delay="5ms")
+    if not (vm.state / "line.pid").exists():
+        pytest.skip("this kernel delays packets itself")
+    os.kill(int((vm.state / "line.pid").read_text().split()[0]), signal.SIGKILL)
+    vm.boot()
+    assert delays(vm) == []
+    assert vm.run("echo here") == "here\n"
+
+
 def test_after_a_power_cut_it_boots_with_what_it_had(own_vm: Vm) -> None:
     own_vm.run(f"echo kept >{own_vm.root}/file")
     own_vm.docker("run", "-d", "--restart=always", "--name", "again", f"{BUSYBOX}:1", "sleep", "1000")
+    own_vm.slow(delay="5ms")
     pids = processes(own_vm) - {int((own_vm.state / "forward.pid").read_text().split()[0])}
     assert len(pids) > 5
     os.kill(own_vm.pid(), signal.SIGKILL)
     assert call(LAB, "vm", "status", check=False).returncode == 1
     own_vm.boot()
     assert alive(pids) == set()
+    assert delays(own_vm) == []
     assert own_vm.run(f"cat {own_vm.root}/file") == "kept\n"
     assert own_vm.docker("ps", "--format", "{{.Names}}") == "again\n"
 
 
-@pytest.mark.parametrize("killed", [(), ("start",), ("init", "forward"), ("forward",)])
+@pytest.mark.parametrize("killed", [(), ("start",), ("init", "forward"), ("forward", "line")])
 def test_down_leaves_nothing_whatever_was_killed(own_vm: Vm, killed: tuple[str, ...]) -> None:
     users = Path("/etc/passwd").read_text(encoding="utf-8")
     engine = engine_here()
     own_vm.docker("run", "-d", "--name", "left", f"{BUSYBOX}:1", "sleep", "1000")
+    own_vm.slow(delay="5ms")
     pids, veth = processes(own_vm), link(own_vm)
     assert alive(pids) == pids
-    for part in killed:
-        os.kill(int((own_vm.state / f"{part}.pid").read_text().split()[0]), signal.SIGKILL)
+    for record in (own_vm.state / f"{part}.pid" for part in killed):
+        if record.name != "line.pid" or record.exists():
+            os.kill(int(record.read_text().split()[0]), signal.SIGKILL)
     call(LAB, "vm", "down", own_vm.name)
     assert left_behind(own_vm, pids, veth) == []
     call(LAB, "vm", "down", own_vm.name)

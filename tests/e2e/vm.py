@@ -91,12 +91,19 @@ class Vm:
         """End a cut."""
         call(LAB, "vm", "heal", self.name)
 
-    def slow(self, rate: str) -> None:
-        """Limit the link, in each direction, to a rate in the units of tc, such as 20mbit."""
-        call(LAB, "vm", "slow", self.name, "--rate", rate)
+    def slow(self, *, delay: str = "", rate: str = "", check: bool = True) -> Done:
+        """Delay every packet of the link, in each direction, or limit its rate, or both.
+
+        Args:
+            delay: in the units of tc, such as 25ms.
+            rate: in the units of tc, such as 20mbit.
+            check: whether a refusal is an error.
+        """
+        given = [word for name, value in (("--delay", delay), ("--rate", rate)) if value for word in (name, value)]
+        return call(LAB, "vm", "slow", self.name, *given, check=check)
 
     def fast(self) -> None:
-        """End the limit."""
+        """End that."""
         call(LAB, "vm", "fast", self.name)
 
     def boot(self) -> None:

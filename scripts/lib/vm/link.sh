@@ -27,7 +27,11 @@ choose_link() {
 # link_up: the neighbours are written down, so that after a cut packets vanish and nobody says "no route".
 link_up() {
     local pid name number here there
-    if link_is_ours; then return; fi
+    if link_is_ours; then
+        # A line that was killed lets nothing through.
+        recorded_pid "vm/$NAME/line" >/dev/null || line_down
+        return
+    fi
     pid=$(vm_pid)
     name=$(link_name)
     number=$(cat "$VM/link")
@@ -93,7 +97,7 @@ link_heal() {
 
 # link_slow [--delay TIME] [--rate RATE]: in the units of tc(8), for each direction.
 link_slow() {
-    local delay='' rate='' shape
+    local delay='' rate='' shape words
     while (($# > 1)); do
         case $1 in
         --delay) delay=$2 ;;
@@ -108,13 +112,60 @@ link_slow() {
     else
         shape=(tbf rate "$rate" burst 64kb latency 400ms)
     fi
-    if ! tc qdisc replace dev "$(link_name)" root "${shape[@]}" || ! inside tc qdisc replace dev eth0 root "${shape[@]}"; then
-        link_fast
-        fail "$NAME" "tc refuses: ${shape[*]}" 'a delay needs a kernel with netem (sch_netem); without one, --rate alone'
+    if words=$(shaped "$(link_name)" 2>&1) && words=$(shaped eth0 there 2>&1); then
+        line_down
+        return
     fi
+    link_fast
+    if [[ -z $delay ]]; then fail "$NAME" "tc refuses: ${shape[*]}" "tc says: $words"; fi
+    # This kernel has no netem.
+    line_up "$delay" "$rate" || {
+        link_fast
+        [[ ! -s $VM/line.log ]] || show_tail "$VM/line.log" 8
+        fail "$NAME" "it cannot be slow like that: ${shape[*]}" \
+            'a delay needs a kernel with netem (sch_netem), or with TAP devices (tun), cls_u32 and act_mirred'
+    }
 }
+
+# there COMMAND…: in its network, but with this machine's programs.
+there() { nsenter --target "$(vm_pid)" --net -- "$@"; }
+
+# shaped DEVICE [there]
+shaped() { "${@:2}" tc qdisc replace dev "$1" root "${shape[@]}"; }
 
 link_fast() {
     tc qdisc delete dev "$(link_name)" root 2>/dev/null || true
-    inside tc qdisc delete dev eth0 root 2>/dev/null || true
+    there tc qdisc delete dev eth0 root 2>/dev/null || true
+    line_down
+}
+
+# line_up DELAY RATE: takes the packets of both directions through a process that delays them; see line.py.
+line_up() {
+    local tries=200
+    start_recorded "vm/$NAME/line" "$VM/line.log" python3 -I -S "$lib/vm/line.py" "$(vm_pid)" "$(link_name)" eth0 "$1" "$2"
+    until grep -q '^ready' "$VM/line.log"; do
+        { recorded_pid "vm/$NAME/line" >/dev/null && ((tries-- > 0)); } || return 1
+        sleep 0.05
+    done
+    diverted "$(link_name)" && diverted eth0 there
+}
+
+# diverted DEVICE [there]: what leaves it goes to the line.
+diverted() {
+    "${@:2}" ip link set "$1-slow" addrgenmode none txqueuelen 10000 up &&
+        "${@:2}" tc qdisc add dev "$1" clsact &&
+        "${@:2}" tc filter add dev "$1" egress protocol all prio 1 u32 match u32 0 0 action mirred egress redirect dev "$1-slow"
+}
+
+# line_down: the link is what it was before what is still on the line arrives, so nothing is lost.
+line_down() {
+    [[ -e $VM/line.pid ]] || return 0
+    tc qdisc delete dev "$(link_name)" clsact 2>/dev/null || true
+    there tc qdisc delete dev eth0 clsact 2>/dev/null || true
+    line_end
+}
+
+# line_end: without the link, or before it goes.
+line_end() {
+    stop_recorded "vm/$NAME/line" 10 || fail "$NAME" 'its slow line does not end' "see $VM/line.log"
 }

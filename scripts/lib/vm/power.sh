@@ -49,6 +49,7 @@ power_off() {
         done
         rm -f "$VM/$part.pid"
     done
+    line_end
 }
 
 # cgroups_down: those of its containers, which nobody removed if the engine was killed.

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from scripts.benchmarks.figures import Link
 from scripts.benchmarks.measure import CLONE, doit
 from tests.e2e.vm import Vm, running_vm
 from tests.integration.shop import lab_registry
@@ -74,6 +75,7 @@ class Street:
         team: the folder of the registry, and the beginning of every project's name.
         repositories: the repositories.
         count: how many changes were made.
+        link: what the way to the VM is while something is measured.
     """
 
     folder: Path
@@ -82,6 +84,22 @@ class Street:
     team: str
     repositories: list[Repository] = field(default_factory=list)
     count: int = 0
+    link: Link = field(default_factory=Link)
+
+    @contextmanager
+    def slow(self) -> Iterator[None]:
+        """Make the link to the VM what it is to be, for as long as a block lasts."""
+        if not self.link:
+            yield
+            return
+        # In microseconds and bits: whole numbers.
+        delay = f"{self.link.delay * 1e3:.0f}us" if self.link.delay else ""
+        rate = f"{self.link.rate * 1e6:.0f}bit" if self.link.rate else ""
+        self.vm.slow(delay=delay, rate=rate)
+        try:
+            yield
+        finally:
+            self.vm.fast()
 
     @property
     def busy(self) -> Repository:
@@ -156,17 +174,18 @@ def _write(folder: Path, name: str, services: Sequence[str], registry: str, team
 
 
 @contextmanager
-def street(services: int, team: str) -> Iterator[Street]:
+def street(services: int, team: str, link: Link) -> Iterator[Street]:
     """Make all of it, and take it away again.
 
     Args:
         services: how many services, over all repositories.
         team: a name that is found nowhere else.
+        link: what the way to the VM is while something is measured.
     """
     with ExitStack() as closing:
         folder = Path(closing.enter_context(TemporaryDirectory(prefix="bench-")))
         vm = closing.enter_context(running_vm(f"bench{os.getpid()}"))
-        found = Street(folder=folder, vm=vm, registry=lab_registry(), team=team)
+        found = Street(folder=folder, vm=vm, registry=lab_registry(), team=team, link=link)
         closing.callback(_forget, found)
         first = 0
         for number, share in enumerate(shares(services)):

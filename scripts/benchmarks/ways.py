@@ -5,7 +5,8 @@
     c  the limit         by hand, knowing what changed: `bake --push` of it, on the VM `pull` and `up --no-deps` of it
     d  Onevm             `doit deploy`
 
-Every number is the median of some rounds, in seconds by the clock; the VM is reached anew in each, as by a person.
+Every number is the median of some rounds, in seconds by the clock; the VM is reached anew in each, as by a person. A
+person types a command for each stack; what has a line of its own here is one session of ssh.
 """
 
 import argparse
@@ -17,38 +18,15 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
-from typing import Any
+from tempfile import TemporaryDirectory
 
 from rich.console import Console
-from rich.table import Table
 
+from scripts.benchmarks.figures import CASES, WAYS, Found, Link, counts, markdown, table
 from scripts.benchmarks.repositories import Street, run, street
+from scripts.benchmarks.sessions import Sessions
 from tests.e2e.sampler import all_processes, below, memory_of, sampling
-
-MIB = 1 << 20
-WAYS = {"a": "old script", "b": "plain Compose", "c": "the limit", "d": "Onevm"}
-# A person types a command for each stack; what has a line of its own here is one session of ssh.
-CASES = ("nothing changed", "one service changed", "all changed", "no source changed", "rollback", "fresh clone")
-
-
-@dataclass(kw_only=True)
-class Found:
-    """What was measured.
-
-    Attributes:
-        seconds: by case and way, of each round.
-        memory: by way, bytes that the VM's processes took at most, above what they had, while one service changed.
-    """
-
-    seconds: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    memory: dict[str, int] = field(default_factory=dict)
-
-    def note(self, case: str, way: str, seconds: float) -> None:
-        """Write down one round."""
-        self.seconds.setdefault(case, {}).setdefault(way, []).append(seconds)
 
 
 class Bench:
@@ -57,11 +35,13 @@ class Bench:
     Args:
         s: the repositories and their VM.
         found: where figures go.
+        sessions: what Onevm asks of the VM is counted there; None if it is not.
     """
 
-    def __init__(self, s: Street, found: Found) -> None:
+    def __init__(self, s: Street, found: Found, sessions: Sessions | None) -> None:
         self.s = s
         self.found = found
+        self.sessions = sessions
 
     # What is typed
 
@@ -111,15 +91,25 @@ class Bench:
 
     def onevm(self, *words: str) -> None:
         """Run doit."""
-        run(self.s.doit(*words), env=self.s.vm.environment)
+        counted = self.sessions.environment if self.sessions else {}
+        run(self.s.doit(*words), env=self.s.vm.environment | counted)
 
     # What is measured
 
     def timed(self, case: str, way: str, act: Callable[[], None]) -> None:
         """Measure one round."""
-        began = time.perf_counter()
-        act()
-        self.found.note(case, way, time.perf_counter() - began)
+        with self.s.slow():
+            began = time.perf_counter()
+            act()
+            self.found.note(case, way, time.perf_counter() - began)
+
+    def deploy(self, case: str, *words: str) -> None:
+        """Measure one round of Onevm, and count what it asked of the VM."""
+        if self.sessions:
+            self.sessions.asked()
+        self.timed(case, "d", lambda: self.onevm(*words))
+        if self.sessions:
+            self.found.asked.setdefault(case, []).append(self.sessions.asked())
 
     def changes(self) -> dict[str, Callable[[], object]]:
         """Return, by case, what is changed before a deploy."""
@@ -133,7 +123,7 @@ class Bench:
     def watched(self, way: str, act: Callable[[], None]) -> None:
         """Do something, and see how much memory the VM needs for it at most."""
         before = memory_of(below(self.s.vm.pid(), all_processes()))
-        with sampling(self.s.vm.pid()) as sampled:
+        with self.s.slow(), sampling(self.s.vm.pid()) as sampled:
             act()
         self.found.memory[way] = memory_of(sampled.peak) - before
 
@@ -178,6 +168,9 @@ class Bench:
 
     def way_c(self, rounds: int) -> None:
         """Measure what is typed by somebody who knows; what plain Compose left runs."""
+        if not self.s.vm.docker("ps", "--quiet"):
+            self.s.bring_sources()
+            self.plain()
         for _ in range(rounds):
             self.timed("nothing changed", "c", self.up_all)
             service = self.s.change_one()
@@ -206,20 +199,20 @@ class Bench:
         """Measure Onevm."""
         self.onevm("deploy")
         for _ in range(rounds):
-            self.timed("nothing changed", "d", lambda: self.onevm("deploy"))
+            self.deploy("nothing changed", "deploy")
             self.s.change_one()
             before = self._state()
-            self.timed("one service changed", "d", lambda: self.onevm("deploy"))
+            self.deploy("one service changed", "deploy")
             connections, containers = self._state()
             new = len(containers - before[1])
             print(f"one service changed: {connections - before[0]} connection, {new} container replaced")
-            self.timed("rollback", "d", lambda: self.onevm(f"rollback:{self.s.busy.name}"))
+            self.deploy("rollback", f"rollback:{self.s.busy.name}")
             self.s.change_all()
-            self.timed("all changed", "d", lambda: self.onevm("deploy"))
+            self.deploy("all changed", "deploy")
             self.s.change_none()
-            self.timed("no source changed", "d", lambda: self.onevm("deploy"))
+            self.deploy("no source changed", "deploy")
             shutil.rmtree(self.s.folder / ".onevm")
-            self.timed("fresh clone", "d", lambda: self.onevm("deploy"))
+            self.deploy("fresh clone", "deploy")
         self.s.change_one()
         self.watched("d", lambda: self.onevm("deploy"))
 
@@ -228,48 +221,26 @@ class Bench:
         return self.s.vm.handshakes(), set(self.s.vm.docker("ps", "--quiet").split())
 
 
-def measure(services: int, ways: str, rounds: int, console: Console) -> Found:
+def measure(services: int, ways: str, rounds: int, link: Link, console: Console) -> Found:
     """Measure some ways at one size."""
     found = Found()
-    with street(services, f"bench{uuid.uuid4().hex[:6]}") as s:
-        bench = Bench(s, found)
+    with TemporaryDirectory() as folder, street(services, f"bench{uuid.uuid4().hex[:6]}", link) as s:
+        bench = Bench(s, found, Sessions(s.vm, Path(folder)) if link and "d" in ways else None)
         for way in ways:
             console.print(f"{time.strftime('%H:%M:%S')}  {services} services  {way}  {WAYS[way]}")
             {"a": bench.way_a, "b": bench.way_b, "c": bench.way_c, "d": bench.way_d}[way](rounds)
     return found
 
 
-def figures(found: Found, case: str) -> list[str]:
-    """Return the cells of one row: seconds by way, and what Onevm's are of the others'."""
-    medians = {way: median(times) for way, times in found.seconds.get(case, {}).items()}
-    cells = [f"{medians[way]:.1f}" if way in medians else "" for way in WAYS]
-    return cells + [f"{medians['d'] / medians[way]:.2f}" if way in medians and "d" in medians else "" for way in "abc"]
-
-
-COLUMNS = ["case", *(f"{way} {name}" for way, name in WAYS.items()), "d / a", "d / b", "d / c"]
-
-
-def table(found: Found, services: int) -> Table:
-    """Return the table of one size."""
-    shown = Table(title=f"{services} services in four repositories, seconds", title_justify="left", box=None)
-    for number, column in enumerate(COLUMNS):
-        shown.add_column(column, justify="right" if number else "left")
-    for case in CASES:
-        shown.add_row(case, *figures(found, case))
-    memory = [f"{found.memory[way] / MIB:.0f} MiB" if way in found.memory else "" for way in WAYS]
-    shown.add_row("memory of the VM, one changed", *memory)
-    return shown
-
-
-def markdown(results: dict[int, Found]) -> str:
-    """Return the tables as Markdown."""
-    lines = []
-    for services, found in results.items():
-        lines += [f"### {services} services in four repositories", "", f"| {' | '.join(COLUMNS)} |"]
-        lines.append(f"|---|{'---:|' * (len(COLUMNS) - 1)}")
-        lines += [f"| {case} | {' | '.join(figures(found, case))} |" for case in CASES]
-        lines.append("")
-    return "\n".join(lines)
+def show(found: Found, services: int, link: Link, console: Console) -> None:
+    """Print what was measured at one size."""
+    console.print(table(found, services, link))
+    for case in (case for case in CASES if case in found.asked):
+        console.print(counts(found, case))
+    for changed in found.asked.get("one service changed", [])[-1:]:
+        console.print("one service changed, by the second since the connection was begun:")
+        for command in changed.commands:
+            console.print(f"  {command}", markup=False, soft_wrap=True)
 
 
 def main() -> None:
@@ -278,18 +249,18 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     console = Console(width=None if Console().is_terminal else 140, highlight=False)
+    link = Link(delay=options.delay, rate=options.rate)
     results: dict[int, Found] = {}
     for services in options.services:
-        results[services] = measure(services, options.ways, options.rounds, console)
-        console.print(table(results[services], services))
+        results[services] = measure(services, options.ways, options.rounds, link, console)
+        show(results[services], services, link, console)
     here = Path(os.environ.get("ONEVM_BENCH_FROM", "."))
     if options.json:
-        document: dict[str, Any] = {
-            str(services): {"seconds": found.seconds, "memory": found.memory} for services, found in results.items()
-        }
-        (here / options.json).write_text(json.dumps({"schema": 1, "rounds": options.rounds, **document}, indent=2))
+        said = {"schema": 1, "rounds": options.rounds, "delay_ms": link.delay, "rate_mbit": link.rate}
+        document = {str(services): found.as_json() for services, found in results.items()}
+        (here / options.json).write_text(json.dumps(said | document, indent=2))
     if options.markdown:
-        (here / options.markdown).write_text(markdown(results))
+        (here / options.markdown).write_text(markdown(results, link))
 
 
 def _options() -> argparse.Namespace:
@@ -297,6 +268,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--services", type=lambda text: [int(n) for n in text.split(",")], default=[10, 31])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ways", default="abcd", help="some of a, b, c, d")
+    parser.add_argument("--delay", type=float, default=0, metavar="MS", help="of each packet, in each direction")
+    parser.add_argument("--rate", type=float, default=0, metavar="MBIT", help="of the link, in each direction")
     parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     parser.add_argument("--markdown", metavar="FILE", help="write the tables there too")
     return parser.parse_args()

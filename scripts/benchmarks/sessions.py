@@ -1,0 +1,129 @@
+"""What a run asks of its VM through the connection: sessions of ssh, and connections to forwarded sockets.
+
+The log of the VM's sshd has their numbers. What they were for is known here: a `ssh` and a `docker` that are found
+before the real ones write their words down and become them.
+"""
+
+import os
+import pkgutil
+import shlex
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+from tasks import adapters
+from tests.e2e.vm import Vm
+from tests.integration.shop import until
+
+SHORT, WORD = 140, 48
+# As sshd(8) logs a channel that is opened, at DEBUG1.
+_SESSION, _SOCKETS = "ctype session ", ("ctype direct-streamlocal@openssh.com ", "ctype direct-tcpip ")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What one run asked.
+
+    Attributes:
+        connections: SSH handshakes.
+        sessions: commands through them.
+        sockets: connections to sockets of the VM that are forwarded.
+        commands: what each session was for, in the order of their start, and the `docker` commands that go to a socket.
+            Their seconds are those since the run began to connect.
+    """
+
+    connections: int
+    sessions: int
+    sockets: int
+    commands: tuple[str, ...]
+
+
+class Sessions:
+    """Counts for one VM.
+
+    Args:
+        vm: the VM; its sshd is told to log more.
+        folder: an empty folder of our own.
+    """
+
+    def __init__(self, vm: Vm, folder: Path) -> None:
+        self.vm = vm
+        self._notes = folder / "notes"
+        self._notes.mkdir()
+        self._programs = folder / "bin"
+        self._programs.mkdir()
+        for name in ("ssh", "docker"):
+            program = self._programs / name
+            notes, real = shlex.quote(str(self._notes)), shlex.quote(shutil.which(name) or name)
+            program.write_text(f"""#!/bin/sh\nprintf '%s\\0' {name} "$@" >{notes}/$$\nexec {real} "$@"\n""")
+            program.chmod(0o755)
+        self._log = vm.here("/var/log/sshd.log")
+        config, heard = vm.here("/etc/ssh/sshd_config"), self._log.read_text().count("Server listening")
+        config.write_text(config.read_text().replace("LogLevel VERBOSE", "LogLevel DEBUG1"))
+        vm.inside("sh", "-c", "kill -HUP $(cat /run/sshd.pid)")
+        until(lambda: self._log.read_text().count("Server listening") > heard, "sshd has read its configuration")
+        self._seen = self._log.stat().st_size
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return the variables with which a run is counted."""
+        return {"PATH": f"{self._programs}:{os.environ['PATH']}"}
+
+    def asked(self) -> Asked:
+        """Return what was asked since the last time."""
+        with self._log.open("rb") as log:
+            log.seek(self._seen)
+            said = log.read().decode(errors="replace")
+            self._seen = log.tell()
+        return Asked(
+            connections=said.count("Accepted publickey for "),
+            sessions=said.count(_SESSION),
+            sockets=sum(said.count(kind) for kind in _SOCKETS),
+            commands=tuple(self._purposes()),
+        )
+
+    def _purposes(self) -> Iterator[str]:
+        notes = [(path.stat().st_mtime, path) for path in self._notes.iterdir()]
+        began = None
+        for at, note in sorted(notes):
+            words = note.read_text(errors="replace").rstrip("\0").split("\0")
+            note.unlink()
+            if words[0] == "ssh":
+                began = began or at
+            # The connection itself, and what forwards a socket, have no command.
+            said = None
+            if words[0] == "ssh" and "--" in words:
+                said = purpose(" ".join(words[words.index("--") + 1 :]))
+            elif words[0] == "docker" and "-H" in words:
+                said = purpose(shlex.join(w for w in words[1:] if w != "-H" and not w.startswith("unix://")))
+            if said:
+                yield f"{at - (began or at):6.2f} s  {words[0]:6}  {said}"
+
+
+@cache
+def _scripts() -> dict[str, str]:
+    """Return the scripts that Onevm runs on a host, by their names: text of some lines, in a variable of an adapter."""
+    found = {}
+    for module in pkgutil.iter_modules(adapters.__path__, f"{adapters.__name__}."):
+        for name, value in vars(import_module(module.name)).items():
+            if isinstance(value, str) and "\n" in value and not name.startswith("__"):
+                found[f"{module.name.rpartition('.')[2]}.{name}"] = value
+    return found
+
+
+def purpose(command: str) -> str:
+    """Return a command in one short line, scripts by their names."""
+    said = []
+    for word in shlex.split(command):
+        names = [name for name, text in _scripts().items() if text in word]
+        inner = {a for a in names for b in names if a != b and _scripts()[a] in _scripts()[b]}
+        flat = " ".join(word.split())
+        said.append("+".join(n for n in names if n not in inner) or (flat if len(flat) <= WORD else f"{flat[:WORD]}…"))
+    if said[:2] == ["sh", "-c"]:
+        # The word after a script is its name for itself.
+        said = [said[2], *said[4:]]
+    line = " ".join(said)
+    return line if len(line) <= SHORT else f"{line[:SHORT]}…"

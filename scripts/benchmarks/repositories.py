@@ -206,8 +206,11 @@ def street(services: int, team: str, link: Link) -> Iterator[Street]:
 def _forget(found: Street) -> None:
     """Take away what is on this machine's engine."""
     where = [f"--filter=reference=*/{found.team}/{below}" for below in ("*", "*/*")]
-    command = ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", *where]
-    names = sorted(set(subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()))
+    # What was pushed and then built anew has no tag any more, but a digest.
+    both = "{{.Repository}}:{{.Tag}} {{.Repository}}@{{.Digest}}"
+    command = ["docker", "image", "ls", "--digests", "--format", both, *where]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    names = sorted({name for name in said if "<none>" not in name}, key=lambda name: "@" in name)
     if names:
         subprocess.run(["docker", "image", "rm", *names], capture_output=True, check=False)
 

@@ -55,6 +55,9 @@ class Line:
         self._guard = threading.Lock()
         self._forwards = 0
         self._locks = 0
+        self._taken: set[Child] = set()
+        # So many sessions of locks are known to leave room for commands.
+        self._proven = 1
         self._fewer_locks = threading.Condition()
 
     def _command(self, *args: str) -> list[str]:
@@ -121,6 +124,7 @@ class Line:
             try:
                 yield child
             finally:
+                self._taken.discard(child)
                 _let_go(child)
         finally:
             with self._fewer_locks:
@@ -130,14 +134,19 @@ class Line:
     def leaves_room(self, child: Child) -> bool:
         """Whether there are sessions for commands besides those of the locks; else that of `child` is given back.
 
-        A single lock has to do with what there is.
+        A single lock has to do with what there is. Of several that were taken at once, one asks for all.
         """
+        with self._fewer_locks:
+            self._taken.add(child)
         with self._guard:
-            if self._locks == 1:
+            taken = len(self._taken)
+            if self._locks <= self._proven:
                 return True
             done = run(self._session(["true"]), timeout=CONNECT_SECONDS, check=False)
             if not self.refused_session(done.returncode, done.stderr):
+                self._proven = taken
                 return True
+            self._taken.discard(child)
             _let_go(child)
             return False
 

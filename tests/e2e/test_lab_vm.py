@@ -146,7 +146,9 @@ def test_what_it_writes_over_the_machines_files_stays_its_own(vm: Vm) -> None:
 def test_what_the_kernel_has_once_is_not_changed_from_there(vm: Vm) -> None:
     swappiness = Path("/proc/sys/vm/swappiness")
     before = swappiness.read_text()
-    vm.run("dd if=/dev/zero of=/more-swap bs=64k count=16 2>&1 && chmod 600 /more-swap && mkswap /more-swap", user="root")
+    vm.run(
+        "dd if=/dev/zero of=/more-swap bs=64k count=16 2>&1 && chmod 600 /more-swap && mkswap /more-swap", user="root"
+    )
     try:
         for refused in (
             vm.ssh("swapon /more-swap", user="root", check=False),

@@ -34,7 +34,7 @@ _SHOW = """
 if [ "$profiles" = 1 ]; then docker compose "$@" config --services; set -- --profile "*" "$@"; fi
 echo; docker compose "$@" config --format json
 """
-_RECORDED = """set -eu; profiles=$1; shift
+_RECORDED = """set -eu; profiles=0; if grep -qs -e profiles -- "$@"; then profiles=1; fi
 """
 _HASHES = """for path in "$@"; do [ -f "$path" ] && sha256sum -- "$path"; done; exit 0"""
 
@@ -46,12 +46,12 @@ class Resolved:
     The host's own `.env` and `env_file`s are in it, so it is handled like a secret: never kept, never shown.
 
     Attributes:
-        files: the files by path.
+        files: the files by path; None if they are those of a recorded release.
         definition: the project.
         active: the services that run.
     """
 
-    files: Mapping[str, bytes]
+    files: Mapping[str, bytes] | None
     definition: Mapping[str, Any] = field(repr=False)
     active: frozenset[str]
 
@@ -84,11 +84,23 @@ def resolve(folder: ReleaseFolder, files: Mapping[str, bytes], compose: Sequence
     return Resolved(files=dict(files), definition=definition, active=active)
 
 
+def resolve_recorded(folder: ReleaseFolder, release_id: str, compose: Sequence[str]) -> Resolved:
+    """Return what Compose on the host makes of the files of a release that is there, without its override.
+
+    Raises:
+        OnevmError: Compose refuses them; its own words are the detail.
+    """
+    flags = [part for name in compose for part in ("-f", str(folder.folder_of(release_id) / name))]
+    where = ["-p", folder.stack, "--project-directory", str(folder.project)]
+    definition, active = _shown(folder, ["sh", "-c", _RECORDED + _SHOW, "sh", *where, *flags], None)
+    return Resolved(files=None, definition=definition, active=active)
+
+
 def recorded(
     folder: ReleaseFolder, release: PurePosixPath, compose: Sequence[str]
 ) -> tuple[dict[str, Any], frozenset[str]]:
     """Return what Compose on the host makes of a release that is there, and the services that run."""
-    return _shown(folder, ["sh", "-c", _RECORDED + _SHOW, "sh", "1", *folder.compose(release, compose)[2:]], None)
+    return _shown(folder, ["sh", "-c", _RECORDED + _SHOW, "sh", *folder.compose(release, compose)[2:]], None)
 
 
 def _shown(folder: ReleaseFolder, command: list[str], data: bytes | None) -> tuple[dict[str, Any], frozenset[str]]:

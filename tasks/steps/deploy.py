@@ -50,7 +50,7 @@ class Deployment:
         before_change: called before anything of the host is changed; raises if it shall not be.
         room: called with the images that the host lacks; raises if it has no room for them.
         measuring: where durations go, and what else is noted.
-        resolving: what Compose there makes of the checked-out files, if it was asked already.
+        resolving: what Compose there makes of the candidate's files, if it was asked already.
         coming: images that are on their way to the host already.
         keep: how many good releases the host keeps.
         kind: `deploy` or `rollback`.

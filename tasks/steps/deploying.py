@@ -73,9 +73,10 @@ def _all(verb: str) -> Ends[Done]:
 def _deploy(r: run.Run, name: str, only: frozenset[str] | None, gate: Gate) -> Done:
     stack = r.project.stacks[name]
     if sha := variables.text("sha"):
+        records = recorded.records(r, stack)
 
         def recorded_one(current: Current) -> Candidate:
-            releases, _ = r.folder(stack).releases()
+            releases, _ = records(current)
             return recorded.of_commit(r, stack, sha, releases, current.release)
 
         return _go(r, stack, recorded_one, only=only, gate=gate, doing=f"deploy of {name} at commit {sha}")
@@ -103,9 +104,10 @@ def _rollback(r: run.Run, name: str, only: frozenset[str] | None, gate: Gate) ->
     stack = r.project.stacks[name]
     sha = variables.text("sha")
     chosen: list[Release] = []
+    records = recorded.records(r, stack)
 
     def earlier(current: Current) -> Candidate:
-        releases, notes = r.folder(stack).releases()
+        releases, notes = records(current)
         for note in notes:
             r.screen.warn(note)
         if current.release is None:

@@ -1,9 +1,10 @@
 """Going to a release that exists already: from the host's records, or from a commit that was pushed. Builds nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from tasks.adapters import temporary
+from tasks.adapters import host_compose, later, temporary
+from tasks.adapters.release_folder import Current
 from tasks.core import compose, history
 from tasks.core.errors import OnevmError, UsageError
 from tasks.core.images import CONTENT_KEY_LABEL, REVISION_LABEL, commit_tag, repository
@@ -15,27 +16,48 @@ from tasks.steps.candidate import Candidate, read_files
 from tasks.steps.run import Run
 
 
+def records(r: Run, stack: Stack) -> Callable[[Current], tuple[tuple[Release, ...], tuple[str, ...]]]:
+    """Begin to read the host's records of a stack; what is returned gives them, with notes, once the lock is held.
+
+    Records do not change, but another run may have added or removed some before the lock was ours.
+    """
+    folder = r.folder(stack)
+    reading = later.begun(folder.releases)
+
+    def known(current: Current) -> tuple[tuple[Release, ...], tuple[str, ...]]:
+        releases, notes = reading.result()
+        runs = current.release.id if current.release else ""
+        if len(releases) + len(notes) == current.recorded and (not runs or runs in {r.id for r in releases}):
+            return releases, notes
+        return folder.releases()
+
+    return known
+
+
 def of_release(r: Run, stack: Stack, release: Release) -> Candidate:
     """Return the candidate that a recorded release is.
 
     Raises:
         OnevmError: its files on the host are damaged, or an image is gone from host and registry.
     """
-    contents = r.folder(stack).fetch(release)
-    candidate = Candidate(
+    folder, compose_files = r.folder(stack), tuple(release.compose)
+    fetching = later.begun(lambda: folder.fetch(release))
+    r.resolving[stack.name] = later.begun(lambda: host_compose.resolve_recorded(folder, release.id, compose_files))
+    pins = {name: service.image for name, service in release.services.items()}
+    had = later.begun(lambda: _images_to_be_had(r, stack, pins, release.id))
+    contents = fetching.result()
+    had.result()
+    return Candidate(
         sha=release.sha,
         dirty=release.dirty,
         services=release.services,
-        compose=tuple(release.compose),
+        compose=compose_files,
         contents=contents,
         files=release.files,
     )
-    _images_to_be_had(r, stack, candidate, release.id)
-    return candidate
 
 
-def _images_to_be_had(r: Run, stack: Stack, candidate: Candidate, name: str) -> None:
-    pins = candidate.pins()
+def _images_to_be_had(r: Run, stack: Stack, pins: Mapping[str, str], name: str) -> None:
     present = r.host(stack).engine.present(pins.values())
     gone = []
     for service, image in sorted(pins.items()):

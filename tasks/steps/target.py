@@ -76,7 +76,7 @@ def look(
         unbuilt: services whose image is not built yet, with the reason.
         why: what is known about the reason of a service's new image.
         only: services to touch; None for all.
-        resolving: what Compose there makes of the checked-out files, if it was asked already.
+        resolving: what Compose there makes of the candidate's files, if it was asked already.
         coming: images that are being pulled for this candidate: for its plan the host lacks them.
     """
     waiting = unbuilt or {}
@@ -120,8 +120,8 @@ def look(
 
 
 def _resolved(folder: ReleaseFolder, candidate: Candidate, begun: Future[Resolved] | None) -> Resolved:
-    # Files may have been edited since.
-    if begun and (found := begun.result()).files == candidate.contents:
+    # Checked-out files may have been edited since; those of a recorded release never change.
+    if begun and (found := begun.result()).files in (None, candidate.contents):
         return found
     return host_compose.resolve(folder, candidate.contents, candidate.compose)
 

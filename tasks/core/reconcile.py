@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tasks.core.compose import ComposeService
 from tasks.core.observed import Container, Observed
 from tasks.core.plan import Operation, Plan, ordered
-from tasks.core.rollout import Rollout
+from tasks.core.rollout import Rollout, followers
 
 IN_PLACE = Rollout(kind="recreate", reason="")
 
@@ -55,6 +55,7 @@ def reconcile(
         if want.image and "@" in want.image and want.image not in observed.images:
             operations.append(Operation(verb="pull", service=name, cause="the host does not have this digest"))
         operations += _of_service(services[name], want, observed.of(name))
+    operations = _with_followers(services, operations)
     if only is None:
         operations += [
             Operation(verb="remove", service=c.name, cause=f"service {c.service} is no longer in the Compose files")
@@ -79,6 +80,19 @@ def _of_service(service: ComposeService, want: Desired, containers: tuple[Contai
     if down:
         return [Operation(verb="start", service=name, cause=f"{down[0].name} is {down[0].condition}")]
     return []
+
+
+def _with_followers(services: Mapping[str, ComposeService], operations: list[Operation]) -> list[Operation]:
+    """Add the services whose container lives in one that is replaced, and so goes with it, whoever was named."""
+    active = {name: service for name, service in services.items() if service.active}
+    replaced = [op.service for op in operations if op.verb == "recreate"]
+    hosts = {other: name for name in replaced for other in followers(name, active)}
+    along = hosts.keys() - {op.service for op in operations if op.verb in {"create", "recreate"}}
+    causes = {name: f"it lives in {hosts[name]}'s container" for name in along}
+    return [op for op in operations if op.verb != "start" or op.service not in along] + [
+        Operation(verb="recreate", service=name, cause=cause, rollout="recreate", reason=cause)
+        for name, cause in causes.items()
+    ]
 
 
 def _ended_well(container: Container) -> bool:

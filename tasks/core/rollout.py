@@ -95,20 +95,33 @@ def _obstacles(service: ComposeService, project: ComposeProject) -> Iterable[str
         yield f"network_mode: {mode} leaves it no network of the stack"
     if any(_is_fixed(network) for network in (spec.get("networks") or {}).values()):
         yield "it has a fixed address, which can be taken only once"
-    if inside := followers(service.name, project):
-        yield f"{', '.join(inside)} lives in its container"
+    if inside := followers(service.name, project.active()):
+        yield f"{', '.join(inside)} {'live' if len(inside) > 1 else 'lives'} in its container"
     if volume := _exclusive(service, project):
         yield f"it alone writes to {volume}: two copies would write side by side"
 
 
-def followers(name: str, project: ComposeProject) -> tuple[str, ...]:
-    """Return the services that live in the namespace or with the volumes of another one's container."""
-    return tuple(
-        other.name
-        for other in project.active().values()
-        if f"service:{name}" in {other.definition.get(key) for key in ("network_mode", "ipc", "pid")}
-        or any(source.partition(":")[0] == name for source in other.definition.get("volumes_from") or ())
-    )
+def followers(name: str, services: Mapping[str, ComposeService]) -> tuple[str, ...]:
+    """Return the services that live in the namespace or with the volumes of another one's container.
+
+    Args:
+        name: the one that they live in, at first or second hand.
+        services: the services that run.
+    """
+    found: dict[str, None] = {}
+    queue = [name]
+    while queue:
+        host = queue.pop(0)
+        inside = [other.name for other in services.values() if _lives_in(other, host)]
+        queue += [other for other in inside if other not in found]
+        found |= dict.fromkeys(other for other in inside if other != name)
+    return tuple(found)
+
+
+def _lives_in(service: ComposeService, host: str) -> bool:
+    spaces = {service.definition.get(key) for key in ("network_mode", "ipc", "pid")}
+    sources = service.definition.get("volumes_from") or ()
+    return f"service:{host}" in spaces or any(source.partition(":")[0] == host for source in sources)
 
 
 def alias(service: str, config_hash: str) -> str:

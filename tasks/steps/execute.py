@@ -196,14 +196,19 @@ class Executor:
             timings=self.timings,
         )
 
+        services, replaced = self.project.active(), plan.services("recreate")
+        along = {other for name in replaced for other in followers(name, services)}
+
         def one(name: str) -> None:
+            if name in along:
+                return
             if name in beside:
                 start_first.change_over(ground, self._shift(name))
                 return
             key = f"{plan.stack}.{name}"
             self.screen.begin(key, "replacing")
             # They would be left in a dead namespace.
-            together = [name, *followers(name, self.project)]
+            together = [name, *followers(name, services)]
             # Compose that looks at dependencies would bring them to their replicas, and choose itself which ones go.
             others = self.doubled.keys() - plan.services("recreate", "start") - set(together)
             left = [f"--scale={other}={self.doubled[other]}" for other in sorted(others) if not modern]

@@ -180,6 +180,36 @@ CASES = {
             "  create web: no container yet"
         ),
     ),
+    "who lives in a replaced container is replaced with it, whoever is named": Case(
+        services=services(
+            web=LONG_LIVED,
+            side={**LONG_LIVED, "network_mode": "service:web"},
+            files={**LONG_LIVED, "volumes_from": ["side:ro"]},
+        ),
+        desired={
+            "web": Desired(image=WEB, config_hash="h2"),
+            "side": Desired(image=REDIS, config_hash="h1"),
+            "files": Desired(image=REDIS, config_hash="h1"),
+        },
+        containers=(running(), running("side", image=REDIS, state="exited"), running("files", image=REDIS)),
+        images=frozenset({WEB, REDIS}),
+        only=frozenset({"web", "side"}),
+        plan=(
+            "shop:\n  recreate files (recreate): it lives in web's container\n"
+            "  recreate side (recreate): it lives in web's container\n"
+            "  recreate web (recreate): its configuration changed"
+        ),
+    ),
+    "who lives in a replaced container and differs anyway is listed once": Case(
+        services=services(web=LONG_LIVED, side={**LONG_LIVED, "pid": "service:web"}),
+        desired={"web": Desired(image=WEB, config_hash="h2"), "side": Desired(image=REDIS, config_hash="h2")},
+        containers=(running(), running("side", image=REDIS)),
+        images=frozenset({WEB, REDIS}),
+        plan=(
+            "shop:\n  recreate side (recreate): its configuration changed\n"
+            "  recreate web (recreate): its configuration changed"
+        ),
+    ),
     "what was left is swept even if other services are named": Case(
         services=services(web=LONG_LIVED, redis={}),
         containers=(running(), running("redis", name="0123456789ab_shop-redis-1", state="created")),

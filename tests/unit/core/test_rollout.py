@@ -46,6 +46,11 @@ OBSTACLES = [
     ({"volumes": [{"type": "bind", "source": "/srv/data"}]}, {}, "it alone writes to /srv/data"),
     ({}, {"side": {"image": "x", "network_mode": "service:web"}}, "side lives in its container"),
     ({}, {"side": {"image": "x", "volumes_from": ["web:ro"]}}, "side lives in its container"),
+    (
+        {},
+        {"side": {"image": "x", "ipc": "service:web"}, "aside": {"image": "x", "network_mode": "service:side"}},
+        "side, aside live in its container",
+    ),
 ]
 
 

@@ -9,7 +9,7 @@ whether somebody has it already, the content key says.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tasks.steps import bake, bases, run, variables
+from tasks.steps import bake, bases, freshness, variables
 from tasks.steps.freshness import AsFreshAs, There, Unchanged
 from tasks.steps.images import engine_has
 from tasks.steps.naming import Task, broken, tree
@@ -26,7 +26,7 @@ def build(name: str) -> dict[str, Any]:
     """Build one service, together with all others that are wanted."""
     image = bake.batch().images[name].demand()
     if image.state == "fresh":
-        run.run().screen.say(f"{name}: fresh, {image.keyed.key[:12]} is there already")
+        freshness.take_note(name)
     return {"image": image.keyed_name, "pushed": bool(image.digest)}
 
 

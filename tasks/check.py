@@ -12,7 +12,7 @@ from tasks.steps.naming import Task, broken
 from tasks.steps.outcome import action
 from tasks.steps.project import project, start_folder
 
-DOC = "check tools, engine, builder, registry, hosts, and the stacks' files by rules; only looks"
+DOC = "check tools, engine, registry, hosts, stacks' files; only looks"
 
 
 @action

@@ -17,7 +17,7 @@ from tasks.steps.project import project
 from tasks.steps.reach import reach
 from tasks.steps.workflows import File
 
-DOC = "write the workflow files of GitHub and Gitea Actions; ci:check compares them"
+DOC = "write workflow files for GitHub and Gitea; ci:check compares them"
 _PLAIN: Task = {"io": {"capture": False}, "uptodate": [False]}
 _BY_HAND = {"edited": "edited by hand", "foreign": "not written by Onevm"}
 

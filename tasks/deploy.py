@@ -13,7 +13,7 @@ from tasks.steps.naming import Task, broken, tree
 from tasks.steps.outcome import action
 from tasks.steps.project import project
 
-DOC = "build, push, pull on the host, replace what differs, wait until healthy, record"
+DOC = "build, push, pull on the host, replace what differs, verify, record"
 
 
 @action

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tasks.core.plan import summed
+from tasks.core.plurals import counted
 from tasks.steps import outcome, planning, run, selection, variables
 from tasks.steps.bake import MOST_ROWS
 from tasks.steps.commits import Commits
@@ -100,7 +101,7 @@ def _since(commits: Commits) -> Iterator[str]:
         (commits.undone_count, commits.undone, "would be undone"),
     ):
         if count:
-            yield f"  {count} commit{'s' if count > 1 else ''} {words}:"
+            yield f"  {counted(count, 'commit')} {words}:"
             yield from (f"    {subject}" for subject in subjects)
             if count > len(subjects):
                 yield f"    and {count - len(subjects)} more"

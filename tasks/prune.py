@@ -15,7 +15,7 @@ from tasks.steps.outcome import action
 from tasks.steps.project import project
 from tasks.steps.pruning import GRACE_SECONDS, Prune
 
-DOC = "what nobody needs, in the registry and on the hosts; apply=1 deletes it"
+DOC = "what nobody needs, in registry and on hosts; apply=1 deletes it"
 
 
 @action

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from tasks.steps import bake, publish, run, selection
 from tasks.steps.naming import Task, broken, tree
+from tasks.steps.once import once
 from tasks.steps.outcome import action
 from tasks.steps.project import project
 
@@ -18,10 +19,21 @@ DOC = "push what the registry lacks, and tag every service with the commit"
 @action
 def push(name: str) -> None:
     """Push one service, together with all others that are wanted."""
-    image = bake.batch().images[name].demand()
-    publish.publish(name.partition(".")[0])
+    bake.batch().images[name].demand()
+    stack = name.partition(".")[0]
+    publish.publish(stack)
     if "push" in selection.current().verbs:
-        run.run().screen.say(f"{name}: {image.repository}:{publish.tags_of(image)[0]} is {image.digest}")
+        _show(stack)
+
+
+@once
+def _show(stack: str) -> None:
+    by_tag: dict[str, list[list[str]]] = {}
+    for image in publish.published(stack):
+        row = [image.repository, image.state, image.digest]
+        by_tag.setdefault(publish.tags_of(image)[0], []).append(row)
+    for tag, rows in by_tag.items():
+        run.run().screen.table(f"{stack}: tagged {tag}", ["image", "", "digest"], rows)
 
 
 def task_push() -> Iterator[Task]:

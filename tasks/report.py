@@ -15,7 +15,7 @@ from tasks.steps.outcome import action
 from tasks.steps.project import project
 from tasks.steps.reporting import StackReport
 
-DOC = "what deploys took and cost, against the targets, as a table and a page of HTML"
+DOC = "what deploys took and cost, against the targets; a page of HTML"
 MOST_ROWS = 8
 
 

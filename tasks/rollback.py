@@ -12,7 +12,7 @@ from tasks.steps.naming import Task, broken, tree
 from tasks.steps.outcome import action
 from tasks.steps.project import project
 
-DOC = "back to a recorded release; without sha= to the last good one before the current"
+DOC = "back to a recorded release; without sha= to the last good one"
 
 
 @action

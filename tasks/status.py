@@ -8,7 +8,7 @@ from tasks.steps.once import once
 from tasks.steps.outcome import action
 from tasks.steps.project import project
 
-DOC = "what runs, since when, from which commit, healthy or not, drift from the release"
+DOC = "what runs, since when, from which commit, healthy or not, drift"
 
 
 @action

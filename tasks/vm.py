@@ -18,7 +18,7 @@ from tasks.steps.once import once
 from tasks.steps.outcome import action
 from tasks.steps.project import project
 
-DOC = "guardrails on the host: log rotation, prune timer, swap, disk alert, memory caps report; vm:check only looks"
+DOC = "guardrails on hosts: logs, pruning, swap, disk alert; vm:check looks"
 CHECK = "check"
 
 

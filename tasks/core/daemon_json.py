@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tasks.core.errors import OnevmError
+from tasks.core.plurals import counted
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
@@ -61,7 +62,7 @@ def merge(text: str, *, size: str, files: int, flags: Collection[str], swarm: bo
     logs, log_notes = _logs(data, size=size, files=files, flags=flags)
     changes, notes = [], list(log_notes)
     if logs:
-        changes.append(f"containers' logs: at most {files} files of {size} each")
+        changes.append(f"containers' logs: at most {counted(files, 'file')} of {size} each")
     top: dict[str, Any] = {}
     if logs and "log-opts" not in data:
         top = ({} if "log-driver" in data else {"log-driver": TO_FILES}) | {"log-opts": logs}

@@ -6,6 +6,8 @@ Anything else is a bug and shows its traceback (exit code 2).
 
 from dataclasses import dataclass
 
+from tasks.core.plurals import counted
+
 
 class OnevmError(Exception):
     """An explained failure.
@@ -60,7 +62,7 @@ class ConfigurationError(OnevmError):
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         count = len(problems)
         super().__init__(
-            f"{problems[0].file} has {count} mistake{'s' if count > 1 else ''}",
+            f"{problems[0].file} has {counted(count, 'mistake')}",
         )
         self.problems = problems
 

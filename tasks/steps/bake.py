@@ -19,13 +19,14 @@ from tasks.core.images import building_tag
 from tasks.core.model import Builder
 from tasks.core.solve import Solve, Step
 from tasks.core.spans import alone, covered
-from tasks.steps import bases, early, events, output, run, selection, variables
+from tasks.steps import bases, early, events, run, selection, variables
 from tasks.steps.images import PARALLEL_LOOKUPS, Image, keyed_images, look_up
 from tasks.steps.once import once
 from tasks.steps.settle import culprits, settle
 from tasks.steps.timings import Timings, merged, since_start
 
 MOST_ROWS = 30
+KEY_DIGITS = 12
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,8 +87,6 @@ def batch() -> Batch:
     result.timings = merged(began, result.timings)
     for stack in deployed:
         early.pull(r, stack, [i for i in result.images.values() if i.keyed.definition.stack == stack.name])
-    if "deploy" not in wanted.verbs:
-        _report(result)
     events.batch(r, result, wanted.verbs)
     return result
 
@@ -185,7 +184,9 @@ def bake(r: run.Run, result: Batch, stale: list[Image], oven: Oven) -> None:
             )
         )
     for image in stale:
-        r.screen.end(image.name, "pushed" if image.digest else image.state, ok=image.state == "built")
+        done = image.state == "built"
+        key = f"content key {image.keyed.key[:KEY_DIGITS]}" if done else ""
+        r.screen.end(image.name, "pushed" if image.digest else image.state, ok=done, note=key)
     for target in sorted(blamed, key=[*baked.solve.errors, *by_target].index):
         if by_target[target].error:
             r.screen.error(str(by_target[target].error))
@@ -269,13 +270,3 @@ def volatile_filled(
         elif upper.endswith(("DATE", "TIME", "CREATED")):
             args[name] = commit["DATE"]
     return args
-
-
-def _report(result: Batch) -> None:
-    if result.baked:
-        rows = [
-            [i.name, i.state, i.keyed.key[:12], i.digest[:19]]
-            for i in result.images.values()
-            if i.state != "fresh" or len(result.images) <= MOST_ROWS
-        ]
-        output.screen().table("", ["service", "build", "content key", "digest"], rows)

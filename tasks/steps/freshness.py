@@ -7,6 +7,17 @@ from typing import Any, ClassVar
 from doit.dependency import UptodateCalculator
 
 _known: dict[str, bool] = {}
+_fresh: set[str] = set()
+
+
+def take_note(name: str) -> None:
+    """Take note of a service `<stack>.<service>` that there was nothing to build for."""
+    _fresh.add(name)
+
+
+def noted() -> list[str]:
+    """Return the services that there was nothing to build for."""
+    return sorted(_fresh)
 
 
 class Unchanged:

@@ -9,6 +9,7 @@ from typing import Any
 from tasks.core.lint.catalogue import RULES
 from tasks.core.lint.images import megabytes
 from tasks.core.lint.rule import SEVERITIES, Fault
+from tasks.core.plurals import counted
 from tasks.steps.looking import ImageSize
 from tasks.steps.output import Screen
 from tasks.steps.report import Report
@@ -54,8 +55,8 @@ def summary(faults: Sequence[Fault], ignored: int) -> str:
     """Return one line that counts findings."""
     files = len({fault.place.file for fault in faults})
     counts = [(sum(fault.severity == severity for fault in faults), severity) for severity in SEVERITIES]
-    words = ", ".join(f"{count} {severity}{'' if count == 1 else 's'}" for count, severity in counts)
-    where = f" in {files} file{'' if files == 1 else 's'}" if files else ""
+    words = ", ".join(counted(count, severity) for count, severity in counts)
+    where = f" in {counted(files, 'file')}" if files else ""
     more = f", {ignored} ignored in services.toml" if ignored else ""
     pages = "; each rule has its page in docs/rules" if any(fault.rule in RULES for fault in faults) else ""
     return f"rules: {words}{where}{more}{pages}"
@@ -79,7 +80,7 @@ def _row(image: ImageSize) -> list[str]:
     return [f"{image.stack}.{image.service}", megabytes(image.size), before, shown_layers]
 
 
-def _short(text: str, most: int = 44) -> str:
+def _short(text: str, most: int = 36) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

@@ -3,9 +3,9 @@
 With `format=json` standard output is kept for the one document, and everything else goes to standard error.
 """
 
-import io
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -16,6 +16,7 @@ from functools import cache
 from typing import Any, TextIO
 
 from tasks.core.durations import spoken
+from tasks.steps import columns as fitting
 from tasks.steps import variables
 
 _secrets: set[str] = set()
@@ -71,6 +72,9 @@ class Screen:
     def _stream(self) -> Any:
         return sys.stderr if self.json else sys.stdout
 
+    def _folded(self, text: str) -> str:
+        return fitting.fold(text, _width()) if self.terminal else text
+
     def _line(self, text: str) -> None:
         with self._lock:
             if self._live is not None:
@@ -80,11 +84,15 @@ class Screen:
 
     def say(self, text: str) -> None:
         """Say something once."""
+        self._line(self._folded(text))
+
+    def quote(self, text: str) -> None:
+        """Say something that is to be copied: a terminal that is too narrow for it gets it whole all the same."""
         self._line(text)
 
     def warn(self, text: str) -> None:
         """Say something that deserves a look."""
-        self._line(f"warning: {text}")
+        self._line(self._folded(f"warning: {text}"))
 
     def error(self, text: str) -> None:
         """Say what failed, on standard error; the same failure only once."""
@@ -93,16 +101,18 @@ class Screen:
                 return
             self._said.add(text)
         self.close()
-        _print(f"ERROR: {text}", sys.stderr)
+        _print(explained(f"ERROR: {text}"), sys.stderr)
 
     def document(self, value: Any) -> None:
         """Print the one JSON document."""
         _print(json.dumps(value, indent=2, sort_keys=True), sys.stdout)
 
     def begin(self, key: str, phase: str, note: str = "") -> None:
-        """Say that something begins for a service or a stack."""
+        """Say that something begins for a service or a stack; its time goes on from what it did until now."""
         with self._lock:
-            self._rows[key] = Row(phase=phase, started=time.monotonic(), note=note)
+            row = self._rows.get(key)
+            began = row.started if row and row.ended is None else time.monotonic()
+            self._rows[key] = Row(phase=phase, started=began, note=note)
             if self._live is None:
                 self._stamped(key, f"{phase}{' ' + note if note else ''}")
 
@@ -113,7 +123,7 @@ class Screen:
                 self._rows[key].note = note
 
     def end(self, key: str, phase: str, *, ok: bool = True, note: str = "") -> float:
-        """Say that it ended; returns its duration in seconds."""
+        """Say that it ended; returns the seconds since it first began, whatever its phases were called."""
         with self._lock:
             row = self._rows.get(key) or Row(phase=phase, started=time.monotonic())
             row.phase, row.ended, row.ok, row.note = phase, time.monotonic(), ok, note
@@ -122,6 +132,13 @@ class Screen:
             if self._live is None:
                 self._stamped(key, f"{phase} ({spoken(took)}){' ' + note if note else ''}")
             return took
+
+    def give_up(self, stack: str = "") -> None:
+        """Take what is still under way, of a stack if one is named, for failed."""
+        with self._lock:
+            for key, row in self._rows.items():
+                if row.ended is None and key.startswith(f"{stack}." if stack else ""):
+                    row.ended, row.ok = time.monotonic(), False
 
     def _stamped(self, key: str, text: str) -> None:
         _print(f"{time.strftime('%H:%M:%S')} {key:<24} {text}", self._stream)
@@ -142,6 +159,9 @@ class Screen:
             try:
                 yield
             finally:
+                self.give_up()
+                # Nothing but an empty line would stay of no rows.
+                live.transient = not self._rows
                 self._live = None
         self._rows.clear()
 
@@ -171,23 +191,39 @@ class Screen:
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table; in a log it is as wide as it needs to be."""
+        shown = [[masked(cell) for cell in row] for row in rows]
+        lines = fitting.table(columns, shown, _width() if self.terminal else _ENDLESS)
+        if not self.terminal:
+            texts = ["".join(piece.text for piece in line).rstrip() for line in lines]
+            _print("\n".join([title, *texts] if title else texts), self._stream)
+            return
         from rich.console import Console
-        from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None, pad_edge=False)
-        for column in columns:
-            table.add_column(column, overflow="fold", header_style="dim")
-        for row in rows:
-            table.add_row(*(Text(masked(cell), style=_STYLES.get(cell, "")) for cell in row))
-        # A table's own title is folded to the table's width.
-        parts = [Text(masked(title), style="bold"), table] if title else [table]
-        if self.terminal:
-            Console(file=self._stream, highlight=False).print(*parts, sep="\n")
-            return
-        text = io.StringIO()
-        Console(file=text, width=_ENDLESS, highlight=False).print(*parts, sep="\n")
-        _print("\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines()), self._stream)
+        console = Console(file=self._stream, highlight=False)
+        if title:
+            console.print(Text(self._folded(masked(title)), style="bold"), soft_wrap=True)
+        for line in lines:
+            pieces = [(text, "dim" if cell is None else _STYLES.get(cell, "")) for text, cell in line]
+            shown_line = Text.assemble(*pieces)
+            shown_line.rstrip()
+            console.print(shown_line, soft_wrap=True)
+
+
+def _width() -> int:
+    return shutil.get_terminal_size().columns
+
+
+def explained(text: str) -> str:
+    """Return an error as standard error shows it: its own words folded, what it quotes as it is."""
+    if not sys.stderr.isatty():
+        return text
+    lines = text.split("\n")
+    quoted = [line.startswith("  ") and not line.startswith("  next: ") for line in lines]
+    width = _width()
+    return "\n".join(
+        line if as_it_is else fitting.fold(line, width) for line, as_it_is in zip(lines, quoted, strict=True)
+    )
 
 
 _STYLES: Mapping[str, str] = {

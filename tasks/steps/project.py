@@ -17,7 +17,7 @@ from tasks.core.build import BuildDefinition
 from tasks.core.compose import ComposeProject
 from tasks.core.errors import ConfigurationError, OnevmError, UsageError
 from tasks.core.model import Configuration, Stack
-from tasks.steps import reaching, variables
+from tasks.steps import output, reaching, variables
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,7 +91,7 @@ def project() -> Project:
         variables.check()
         return load(config_path(), cache_folder())
     except OnevmError as error:
-        raise InvalidDodoFile(str(error)) from None
+        raise InvalidDodoFile(output.explained(str(error))) from None
 
 
 def load(path: Path, folder: Path) -> Project:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tasks.core.plurals import counted
 from tasks.core.sizes import spoken
 from tasks.steps.output import Screen
 from tasks.steps.pruning import OnHost, Prune, Pruned, Repository, Room
@@ -102,7 +103,8 @@ def show(screen: Screen, p: Pruned, *, applied: bool) -> None:
         screen.say(f"  {one.name}: {_stays(one)}")
     for on in p.hosts:
         before, after = p.before.get(on.host), p.after.get(on.host)
-        keeps = f"{len(on.staying)} releases and {sum(i.verdict == 'keep' for i in on.images)} images stay"
+        images = sum(image.verdict == "keep" for image in on.images)
+        keeps = f"{counted(len(on.staying), 'release')} and {counted(images, 'image')} stay"
         disk = f"; {_disk(before)}{f' -> {_disk(after)}' if after else ''}" if before else ""
         screen.say(f"  host {on.host}: {keeps}{disk}")
     if not rows:
@@ -138,10 +140,10 @@ def _summed(p: Pruned, one: Repository) -> list[list[str]]:
     going = [j for j in one.judged if j.verdict == "delete"]
     if not going:
         return []
-    tags = f"{sum(len(j.tags) for j in going)} tags"
+    tags = counted(sum(len(j.tags) for j in going), "tag")
     done = _done(p, one.name, [j.digest for j in going])
     place = one.name.rpartition("/")[2]
-    return [[place, f"{len(going)} digests", tags, spoken(sum(j.bytes for j in going)), done]]
+    return [[place, counted(len(going), "digest"), tags, spoken(sum(j.bytes for j in going)), done]]
 
 
 def _sum(p: Pruned, on: OnHost) -> list[list[str]]:
@@ -149,7 +151,7 @@ def _sum(p: Pruned, on: OnHost) -> list[list[str]]:
     if not on.going and not going:
         return []
     done = _done(p, on.host, [*(release.id for release in on.going), *(i.id for i in going)])
-    what = f"{len(on.going)} releases, {len(going)} images"
+    what = f"{counted(len(on.going), 'release')}, {counted(len(going), 'image')}"
     return [[on.host, what, "", spoken(sum(i.bytes for i in going)), done]]
 
 
@@ -173,7 +175,8 @@ def _stays(one: Repository) -> str:
     causes = [j.cause for j in one.judged if j.verdict == "keep"]
     known = [words.get(cause.partition(" ")[0], cause) for cause in causes]
     kept = ", ".join(f"{known.count(cause)} {cause}" for cause in dict.fromkeys(known))
-    return f"{len(causes)} digests stay{f': {kept}' if kept else ''}"
+    stay = "stays" if len(causes) == 1 else "stay"
+    return f"{counted(len(causes), 'digest')} {stay}{f': {kept}' if kept else ''}"
 
 
 def _names(names: tuple[str, ...] | list[str]) -> str:

@@ -20,9 +20,14 @@ def publish(stack: str) -> None:
     Raises:
         OnevmError: an image is missing, or the registry could not be told.
     """
-    images = [i for i in bake.batch().images.values() if i.pushed and i.keyed.definition.stack == stack]
     with ThreadPoolExecutor(PARALLEL_TAGS) as pool:
-        list(pool.map(lambda image: _tag(image, tags_of(image)), [i for i in images if i.digest]))
+        list(pool.map(lambda image: _tag(image, tags_of(image)), published(stack)))
+
+
+def published(stack: str) -> list[Image]:
+    """Return the images of a stack that are in the registry now."""
+    images = bake.batch().images.values()
+    return [i for i in images if i.pushed and i.keyed.definition.stack == stack and i.digest]
 
 
 def tags_of(image: Image) -> tuple[str, ...]:

@@ -8,7 +8,9 @@ from typing import Any, TextIO
 from doit.exceptions import BaseFail, TaskFailed, UnmetDependency
 
 from tasks.adapters import process
-from tasks.steps import outcome, output, run, selection
+from tasks.steps import freshness, outcome, output, run, selection
+
+MOST_NAMED = 8
 
 
 class Reporter:
@@ -18,7 +20,6 @@ class Reporter:
 
     def __init__(self, outstream: TextIO, options: dict[str, Any]) -> None:
         del outstream, options
-        self.up_to_date: list[str] = []
         self.interrupted = False
 
     def initialize(self, tasks: dict[str, Any], selected_tasks: list[str]) -> None:
@@ -44,10 +45,10 @@ class Reporter:
         """Nothing to say."""
 
     def skip_uptodate(self, task: Any) -> None:
-        """Count fresh services; their names are said at the end if nothing else was."""
+        """Take note of fresh services."""
         meta = task.meta or {}
         if meta.get("verb") == "build" and meta.get("service") and not meta.get("alias"):
-            self.up_to_date.append(f"{meta['stack']}.{meta['service']}")
+            freshness.take_note(f"{meta['stack']}.{meta['service']}")
 
     def skip_ignore(self, task: Any) -> None:
         """Say that the user had doit ignore a task."""
@@ -82,8 +83,9 @@ class Reporter:
         if self.interrupted:
             screen.error("interrupted; nothing that was not finished is recorded, run the same command again")
             return
-        if self.up_to_date and "build" in selection.current().verbs and not outcome.exit_code():
-            names = ", ".join(sorted(self.up_to_date)) if len(self.up_to_date) <= 8 else ""  # noqa: PLR2004
-            screen.say(f"build: {len(self.up_to_date)} up to date{': ' + names if names else ''}")
+        # Whatever comes after a build has said by now what became of each service.
+        if selection.current().verbs == {"build"} and not outcome.exit_code() and (fresh := freshness.noted()):
+            names = f": {', '.join(fresh)}" if len(fresh) <= MOST_NAMED else ""
+            screen.say(f"build: {len(fresh)} up to date{names}")
         if code := outcome.exit_code():
             sys.exit(code)

@@ -144,7 +144,8 @@ def show(screen: Screen, s: StackStanding) -> None:
         ]
         screen.table("", columns, rows)
     if s.line:
-        screen.say(f"without Onevm: {s.line}")
+        screen.say("without Onevm:")
+        screen.quote(f"  {s.line}")
 
 
 def _short(image: str) -> str:

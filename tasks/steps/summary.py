@@ -1,7 +1,7 @@
 """What a run did, in one table at its end."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tasks.core.durations import spoken
 from tasks.core.errors import OnevmError
@@ -18,11 +18,19 @@ _VERBS = {"deploy": "deployed", "rollback": "rolled back"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Done:
-    """A stack that was brought where it was to go, with the images that were looked up or made for it."""
+    """A stack that was brought where it was to go.
+
+    Attributes:
+        deployment: its way there.
+        result: how it ended.
+        images: the images that were looked up or made for it.
+        took: seconds from the start of the command to its end; stacks are deployed side by side.
+    """
 
     deployment: Deployment
     result: Result
     images: Mapping[str, Image]
+    took: float = field(default_factory=since_start)
 
     @property
     def stack(self) -> str:
@@ -33,7 +41,7 @@ class Done:
 def show(screen: Screen, ends: Sequence[tuple[str, Done | OnevmError]]) -> None:
     """Show what became of each stack: a single one by service, several by stack."""
     if len(ends) > 1:
-        columns = ["stack", "", "release", "built", "replaced", "untouched", "took"]
+        columns = ["stack", "", "release", "built", "replaced", "took"]
         screen.table("", columns, [_row(stack, end) for stack, end in ends])
     for _, end in ends:
         if isinstance(end, Done):
@@ -42,16 +50,15 @@ def show(screen: Screen, ends: Sequence[tuple[str, Done | OnevmError]]) -> None:
 
 def _row(stack: str, end: Done | OnevmError) -> list[str]:
     if isinstance(end, OnevmError):
-        return [stack, "failed", "", "", "", "", ""]
+        return [stack, "failed", "", "", "", ""]
     release, changed = end.result.release, end.result.plan.services("create", "start", "recreate")
     return [
         stack,
         _VERBS[end.deployment.kind] if end.result.recorded else "nothing to do",
         release.id,
         str(sum(image.state == "built" for image in end.images.values())),
-        str(len(changed)),
-        str(len(release.services.keys() - changed)),
-        spoken(sum(seconds for name, seconds in end.deployment.timings.seconds.items() if name in PHASES)),
+        f"{len(changed)} of {len(release.services)}",
+        spoken(end.took),
     ]
 
 
@@ -67,7 +74,7 @@ def _said(screen: Screen, end: Done, *, alone: bool) -> None:
     if alone and end.result.recorded:
         seconds = end.deployment.timings.seconds
         shown = [f"{name} {spoken(seconds[name])}" for name in PHASES if seconds.get(name, 0.0) >= SHORTEST_SECONDS]
-        screen.say(f"{stack}: {spoken(since_start())}: {', '.join(shown)}")
+        screen.say(f"{stack}: {spoken(end.took)}: {', '.join(shown)}")
         if release.measured:
             screen.say(f"{stack}: {', '.join(_cost(release.measured))}")
 

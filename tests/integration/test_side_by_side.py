@@ -47,6 +47,9 @@ def test_what_changed_in_one_repository_is_all_that_is_done(lab: str, tmp_path: 
         rows = {line.split()[0]: line.split()[1:] for line in ran.out.splitlines() if line.split()}
         assert rows[changed.name][0] == "deployed"
         assert rows[all_of_them.shops[0].name][:3] == ["nothing", "to", "do"]
+        # Side by side, they took no longer than the command; and nothing is said after the table.
+        assert rows[changed.name][3:6] == ["1", "of", "1"], ran.out
+        assert list(rows)[-3:] == [shop.name for shop in all_of_them.shops], ran.out
         # Going back, too, is all stacks at once, and only one has anything to go back from.
         back = all_of_them.doit(f"rollback:{changed.name}").ok()
         assert back.bakes == []

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,33 @@ def test_every_way_out_masks(capsys: Captured) -> None:
     out, err = capsys.readouterr()
     assert "hunter2" not in out + err
     assert (out + err).count("***") == 7
+
+
+def test_what_comes_in_phases_took_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(0, 1000, 10))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(now)))
+    screen = log()
+    screen.begin("shop.web", "starting beside the old one")  # 0
+    screen.begin("shop.web", "draining the old one")
+    screen.begin("shop.web", "stopping the old one")
+    assert screen.end("shop.web", "replaced") == 10
+    screen.begin("shop.web", "waiting for health")  # 20
+    screen.begin("shop.api", "waiting for health")  # 30
+    screen.give_up("shop")  # 40, 50
+    screen.begin("shop.web", "replacing")  # 60
+    assert screen.end("shop.web", "healthy") == 10
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_is_to_be_copied_is_never_folded(
+    terminal: bool, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    screen = Screen(terminal=terminal, json=False)
+    screen.quote("docker compose -p shop up -d")
+    screen.say("it is said in a few words")
+    said = "it is said in a few\n  words\n" if terminal else "it is said in a few words\n"
+    assert capsys.readouterr().out == f"docker compose -p shop up -d\n{said}"
 
 
 def test_a_log_has_stamped_lines(capsys: Captured) -> None:

@@ -312,6 +312,7 @@ def _failed(
     if previous is None:
         error.next_step = f"there is no release to go back to; {error.next_step}"
         return
+    d.screen.give_up(d.stack.name)
     d.screen.say(f"{error.what}; {d.stack.name} goes back to release {previous.id}")
     try:
         with d.timings.phase("back"):

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from tasks.core import networks
 from tasks.core.observed import CONFIG_LABEL
 
 # What `docker compose up` does not look at either (pkg/compose/hash.go, ServiceHash).
@@ -31,7 +32,7 @@ def config_hash(
 
     Args:
         definition: the service in the output of `docker compose config`, its image pinned.
-        project: the whole output, for its configs and secrets.
+        project: the whole output, for its configs, secrets, networks and volumes.
         folder: the project folder on the host; relative mounts are below it.
         files: the travelling files, path in the project -> sha256.
         elsewhere: other files of configs and secrets, absolute path -> sha256.
@@ -52,8 +53,28 @@ def config_hash(
         for use in spec.get(kind) or ():
             known = (project.get(kind) or {}).get(use.get("source")) or {}
             spec.setdefault(f"\0{kind}", []).append(_referenced(known, folder, files, elsewhere))
+    if special := _special(spec, project):
+        spec["\0special"] = special
     text = json.dumps(spec, sort_keys=True, separators=(",", ":")).replace(str(folder), ".")
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _special(spec: Mapping[str, Any], project: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a service's networks and volumes are called and are like, beyond what they are by default."""
+    found = {}
+    for kind, keys in (
+        ("networks", list(spec.get("networks") or ())),
+        ("volumes", [volume.get("source") for volume in spec.get("volumes") or () if volume.get("type") == "volume"]),
+    ):
+        for key in keys:
+            known = (project.get(kind) or {}).get(key) or {}
+            # The options of a volume are those that it was made with, and none of its containers'.
+            said = networks.said(known) if kind == "networks" else {}
+            if known and known.get("name") != f"{project.get('name')}_{key}":
+                said["name"] = known.get("name")
+            if said:
+                found[f"{kind} {key}"] = said
+    return found
 
 
 def referenced_files(project: Mapping[str, Any], folder: PurePosixPath, files: Mapping[str, str]) -> tuple[str, ...]:
@@ -93,6 +114,7 @@ def override(
     pins: Mapping[str, str],
     labels: Mapping[str, str],
     aliases: Mapping[str, tuple[str, Sequence[str]]] | None = None,
+    definitions: Mapping[str, str] | None = None,
 ) -> str:
     """Return the Compose file that is read after the user's own: exact images, no build, our label, our names.
 
@@ -100,6 +122,7 @@ def override(
         pins: image by service.
         labels: config hash by service; may lack services while the hashes are still being made.
         aliases: by service, one more name for its containers, and the networks to have it in.
+        definitions: by network, the label with the hash of its definition.
     """
     lines = [
         "# Written by Onevm: the exact images of this release. Read after the stack's own Compose files.",
@@ -114,4 +137,8 @@ def override(
             alias, networks = (aliases or {})[name]
             lines += ["    networks:"]
             lines += [f"      {json.dumps(network)}: {{aliases: [{json.dumps(alias)}]}}" for network in networks]
-    return "\n".join(lines if pins else ["services: {}"]) + "\n"
+    lines = lines if pins else ["services: {}"]
+    lines += ["networks:"] if definitions else []
+    for name, label in sorted((definitions or {}).items()):
+        lines += [f"  {json.dumps(name)}: {{labels: {{{CONFIG_LABEL}: {json.dumps(label)}}}}}"]
+    return "\n".join(lines) + "\n"

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 CONFIG_LABEL = "dev.onevm.config-hash"
@@ -26,6 +26,8 @@ class Container:
     created: str = ""
     one_off: bool = False
     aliases: frozenset[str] = frozenset()
+    networks: frozenset[str] = frozenset()
+    volumes: frozenset[str] = frozenset()
 
     @property
     def is_leftover(self) -> bool:
@@ -44,6 +46,7 @@ def container(inspected: Mapping[str, Any]) -> Container:
     """Return the container that one entry of `docker inspect` describes."""
     labels = inspected["Config"].get("Labels") or {}
     state = inspected["State"]
+    networks = (inspected.get("NetworkSettings") or {}).get("Networks") or {}
     return Container(
         id=inspected["Id"],
         name=inspected["Name"].lstrip("/"),
@@ -57,20 +60,46 @@ def container(inspected: Mapping[str, Any]) -> Container:
         started=state.get("StartedAt", ""),
         created=inspected.get("Created", ""),
         one_off=labels.get("com.docker.compose.oneoff", "False") == "True",
-        aliases=frozenset(
-            name
-            for network in ((inspected.get("NetworkSettings") or {}).get("Networks") or {}).values()
-            for name in network.get("Aliases") or ()
-        ),
+        aliases=frozenset(name for network in networks.values() for name in network.get("Aliases") or ()),
+        networks=frozenset(networks),
+        volumes=frozenset(m["Name"] for m in inspected.get("Mounts") or () if m.get("Type") == "volume"),
     )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Network:
+    """A network that the engine has.
+
+    Attributes:
+        name: its name.
+        project: the Compose project that it was made for; empty if for none.
+        definition_hash: the hash of the definition that it was made from; empty if nobody wrote that on it.
+        inspected: what `docker network inspect` says of it.
+    """
+
+    name: str
+    project: str = ""
+    definition_hash: str = ""
+    inspected: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Volume:
+    """A volume that the engine has."""
+
+    name: str
+    driver: str = "local"
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Observed:
-    """What the host has of one stack: its containers, and the digests it need not pull."""
+    """What the host has of one stack: its containers, the digests it need not pull, its volumes; all networks."""
 
     containers: tuple[Container, ...] = ()
     images: frozenset[str] = frozenset()
+    networks: tuple[Network, ...] = ()
+    volumes: tuple[Volume, ...] = ()
 
     def of(self, service: str) -> tuple[Container, ...]:
         """Return the service's own containers, without one-off runs and leftovers."""

@@ -9,8 +9,8 @@ from typing import Literal
 
 from tasks.core.model import RolloutKind
 
-Verb = Literal["build", "push", "tag", "pull", "sweep", "create", "start", "recreate", "remove"]
-_ORDER: tuple[Verb, ...] = ("build", "push", "tag", "pull", "sweep", "create", "start", "recreate", "remove")
+Verb = Literal["build", "push", "tag", "pull", "sweep", "renew", "create", "start", "recreate", "remove"]
+_ORDER: tuple[Verb, ...] = ("build", "push", "tag", "pull", "sweep", "renew", "create", "start", "recreate", "remove")
 MOST_NAMED = 3
 
 
@@ -20,7 +20,7 @@ class Operation:
 
     Attributes:
         verb: what is done.
-        service: the Compose service it is done to (a container's name for sweep and remove).
+        service: the Compose service it is done to (a container's name for sweep and remove, a network's for renew).
         cause: why.
         rollout: how a container is replaced, for `recreate`.
         reason: why in that way.

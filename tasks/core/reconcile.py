@@ -1,13 +1,15 @@
 """Desired against observed: the plan. Pure; no question is asked while deciding."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tasks.core.compose import ComposeService
+from tasks.core.networks import Renewal
 from tasks.core.observed import Container, Observed
 from tasks.core.plan import Operation, Plan, ordered
 from tasks.core.rollout import Rollout, followers
 
+APART = "two copies would be in different networks"
 IN_PLACE = Rollout(kind="recreate", reason="")
 
 
@@ -20,12 +22,16 @@ class Desired:
         config_hash: the hash its containers carry; None with `image`.
         why: what is known about the reason of a change of image, for example the changed files.
         rollout: how its containers are replaced.
+        networks: what its networks are called on the engine, by what the Compose files call them.
+        volumes: likewise.
     """
 
     image: str | None
     config_hash: str | None
     why: str = ""
     rollout: Rollout = IN_PLACE
+    networks: Mapping[str, str] = field(default_factory=dict)
+    volumes: Mapping[str, str] = field(default_factory=dict)
 
 
 def reconcile(
@@ -35,6 +41,7 @@ def reconcile(
     observed: Observed,
     *,
     only: frozenset[str] | None = None,
+    renewed: Mapping[str, Renewal] | None = None,
 ) -> Plan:
     """Return the plan that makes `observed` match `desired`.
 
@@ -44,8 +51,13 @@ def reconcile(
         desired: what each service shall be that runs.
         observed: the snapshot of the host.
         only: services to touch; None for all. Orphans are left alone unless it is None.
+        renewed: the networks that must be made anew, as the Compose files call them.
     """
-    operations: list[Operation] = []
+    networks = renewed or {}
+    operations = [
+        Operation(verb="renew", service=name, cause=f"{why}; what is in it stops meanwhile")
+        for name, why in networks.values()
+    ]
     for c in observed.containers:
         if c.is_leftover and c.state != "running":
             operations.append(Operation(verb="sweep", service=c.name, cause="left behind by a deploy that was killed"))
@@ -54,7 +66,8 @@ def reconcile(
             continue
         if want.image and "@" in want.image and want.image not in observed.images:
             operations.append(Operation(verb="pull", service=name, cause="the host does not have this digest"))
-        operations += _of_service(services[name], want, observed.of(name))
+        inside = [network for network in services[name].definition.get("networks") or () if network in networks]
+        operations += _of_service(services[name], want, observed.of(name), inside)
     operations = _with_followers(services, operations)
     if only is None:
         operations += [
@@ -65,14 +78,25 @@ def reconcile(
     return Plan(stack=stack, operations=ordered(operations))
 
 
-def _of_service(service: ComposeService, want: Desired, containers: tuple[Container, ...]) -> list[Operation]:
+def _of_service(
+    service: ComposeService, want: Desired, containers: tuple[Container, ...], renewed: list[str]
+) -> list[Operation]:
+    name = service.name
+    if renewed and containers:
+        cause = f"its network {', '.join(renewed)} is made anew"
+        return [Operation(verb="recreate", service=name, cause=cause, rollout="recreate", reason=APART)]
+    return _by_itself(service, want, containers)
+
+
+def _by_itself(service: ComposeService, want: Desired, containers: tuple[Container, ...]) -> list[Operation]:
     name = service.name
     if service.replicas == 0 and not containers:
         return []
     if not containers:
         return [Operation(verb="create", service=name, cause="no container yet")]
     if cause := _difference(want, containers):
-        how = want.rollout
+        apart = any(_elsewhere("network", want.networks, c.networks) for c in containers)
+        how = Rollout(kind="recreate", reason=APART) if apart else want.rollout
         return [Operation(verb="recreate", service=name, cause=cause, rollout=how.kind, reason=how.reason)]
     if len(containers) != service.replicas:
         return [Operation(verb="start", service=name, cause=f"{len(containers)} of {service.replicas} replicas exist")]
@@ -88,10 +112,15 @@ def _with_followers(services: Mapping[str, ComposeService], operations: list[Ope
     replaced = [op.service for op in operations if op.verb == "recreate"]
     hosts = {other: name for name in replaced for other in followers(name, active)}
     along = hosts.keys() - {op.service for op in operations if op.verb in {"create", "recreate"}}
-    causes = {name: f"it lives in {hosts[name]}'s container" for name in along}
     return [op for op in operations if op.verb != "start" or op.service not in along] + [
-        Operation(verb="recreate", service=name, cause=cause, rollout="recreate", reason=cause)
-        for name, cause in causes.items()
+        Operation(
+            verb="recreate",
+            service=name,
+            cause=f"it lives in {hosts[name]}'s container",
+            rollout="recreate",
+            reason=f"together with {hosts[name]}",
+        )
+        for name in along
     ]
 
 
@@ -108,8 +137,13 @@ def _difference(want: Desired, containers: tuple[Container, ...]) -> str:
         if not c.config_hash:
             return "its container was not made by Onevm"
         if c.config_hash != want.config_hash:
-            return want.why or "its configuration changed"
+            moved = _elsewhere("network", want.networks, c.networks) + _elsewhere("volume", want.volumes, c.volumes)
+            return ", ".join(moved) or want.why or "its configuration changed"
     return ""
+
+
+def _elsewhere(kind: str, wanted: Mapping[str, str], there: frozenset[str]) -> list[str]:
+    return [f"its {kind} {key} is now {name}" for key, name in wanted.items() if name not in there]
 
 
 def _short(image: str) -> str:

@@ -136,6 +136,31 @@ def test_where_the_project_stands_is_not_in_the_hash() -> None:
     assert hashed(moved(WEB), moved(PROJECT), folder=there, elsewhere=moved(ELSEWHERE)) == hashed()
 
 
+MADE: dict[str, Any] = {"networks": {"back": None}, "volumes": [{"type": "volume", "source": "data", "target": "/x"}]}
+PLAIN: dict[str, Any] = {
+    "name": "shop",
+    "networks": {"back": {"name": "shop_back", "ipam": {}}, "other": {"name": "x", "internal": True}},
+    "volumes": {"data": {"name": "shop_data"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("project", "same"),
+    [
+        (PLAIN, True),
+        (PLAIN | {"networks": {"back": {"name": "shop_back", "labels": {CONFIG_LABEL: "0"}}}}, True),
+        (PLAIN | {"volumes": {"data": {"name": "shop_data", "labels": {"team": "a"}}}}, True),
+        (PLAIN | {"networks": {"back": {"name": "shop_back", "internal": True}}}, False),
+        (PLAIN | {"networks": {"back": {"name": "lan", "external": True}}}, False),
+        (PLAIN | {"volumes": {"data": {"name": "another"}}}, False),
+    ],
+)
+def test_what_a_services_networks_and_volumes_are_is_in_the_hash_beyond_the_default(
+    project: dict[str, Any], same: bool
+) -> None:
+    assert (hashed(MADE, project) == hashed(MADE, {})) == same
+
+
 def test_a_service_with_nothing_has_a_hash() -> None:
     assert len(hashed({"image": "x", "deploy": None, "volumes": None, "configs": None}, {})) == 32
 

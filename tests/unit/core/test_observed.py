@@ -101,3 +101,14 @@ def test_a_services_own_containers_are_neither_leftovers_nor_one_off_runs() -> N
     seen = Observed(containers=(left, own, run))
     assert seen.of("web") == (own,)
     assert seen.of("api") == ()
+
+
+def test_the_networks_and_named_volumes_of_a_container_are_read() -> None:
+    found = container(
+        inspected(
+            NetworkSettings={"Networks": {"shop_back": {"Aliases": None}, "lan": {}}},
+            Mounts=[{"Type": "volume", "Name": "shop_data"}, {"Type": "bind", "Source": "/srv"}],
+        )
+    )
+    assert found.networks == frozenset({"shop_back", "lan"})
+    assert found.volumes == frozenset({"shop_data"})

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from tasks.core.compose import ComposeService, parse
 from tasks.core.model import Stack
+from tasks.core.networks import Renewal
 from tasks.core.observed import Container, Observed
 from tasks.core.plan import Plan
 from tasks.core.reconcile import Desired, reconcile
+from tasks.core.rollout import Rollout
 
 STACK = Stack(name="shop", path=Path("/shop"), compose=("compose.yaml",), host="local")
 WEB = "r/shop-web@sha256:" + "1" * 64
@@ -51,6 +53,7 @@ class Case:
     containers: tuple[Container, ...] = ()
     images: frozenset[str] = frozenset({WEB})
     only: frozenset[str] | None = None
+    renewed: dict[str, Renewal] = field(default_factory=dict)
 
 
 NOTHING = "shop: nothing to do"
@@ -210,6 +213,51 @@ CASES = {
             "  recreate web (recreate): its configuration changed"
         ),
     ),
+    "who is in a network that is made anew is replaced in place, and who lives in it goes along": Case(
+        services=services(
+            web={**LONG_LIVED, "networks": {"back": None}},
+            side={**LONG_LIVED, "network_mode": "service:web"},
+            redis={**LONG_LIVED, "networks": {"default": None}},
+        ),
+        desired={
+            "web": Desired(image=WEB, config_hash="h1", rollout=Rollout(kind="start-first", reason="")),
+            "side": Desired(image=REDIS, config_hash="h1"),
+            "redis": Desired(image=REDIS, config_hash="h1"),
+        },
+        containers=(running(), running("side", image=REDIS), running("redis", image=REDIS)),
+        images=frozenset({WEB, REDIS}),
+        renewed={"back": Renewal("shop_back", "internal false -> true")},
+        plan=(
+            "shop:\n  renew shop_back: internal false -> true; what is in it stops meanwhile\n"
+            "  recreate side (recreate): it lives in web's container\n"
+            "  recreate web (recreate): its network back is made anew"
+        ),
+    ),
+    "a network of which nobody is left is made anew for those who come": Case(
+        services=services(web={**LONG_LIVED, "networks": {"back": None}}),
+        renewed={"back": Renewal("shop_back", "driver bridge -> macvlan")},
+        plan=(
+            "shop:\n  renew shop_back: driver bridge -> macvlan; what is in it stops meanwhile\n"
+            "  create web: no container yet"
+        ),
+    ),
+    "another network and another volume under the same key": Case(
+        desired={
+            "web": Desired(
+                image=WEB,
+                config_hash="h2",
+                rollout=Rollout(kind="start-first", reason=""),
+                networks={"back": "lan", "default": "shop_default"},
+                volumes={"data": "shop_data", "logs": "shop_logs"},
+            )
+        },
+        containers=(
+            running(
+                networks=frozenset({"shop_back", "shop_default"}), volumes=frozenset({"old_data", "shop_logs", "ab12"})
+            ),
+        ),
+        plan="shop:\n  recreate web (recreate): its network back is now lan, its volume data is now shop_data",
+    ),
     "what was left is swept even if other services are named": Case(
         services=services(web=LONG_LIVED, redis={}),
         containers=(running(), running("redis", name="0123456789ab_shop-redis-1", state="created")),
@@ -223,7 +271,9 @@ CASES = {
 def test_the_plan_from_observed_to_desired(name: str) -> None:
     case = CASES[name]
     observed = Observed(containers=case.containers, images=case.images)
-    assert str(reconcile("shop", case.services, case.desired, observed, only=case.only)) == case.plan
+    assert str(reconcile("shop", case.services, case.desired, observed, only=case.only, renewed=case.renewed)) == (
+        case.plan
+    )
 
 
 def carried_out(plan: Plan, known: dict[str, ComposeService], wanted: dict[str, Desired], before: Observed) -> Observed:

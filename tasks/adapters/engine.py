@@ -16,11 +16,13 @@ from tasks.adapters.process import GRACE_SECONDS, CommandFailed, Completed, line
 from tasks.core.durations import moment
 from tasks.core.errors import OnevmError, ToolError
 from tasks.core.images import CONTENT_KEY_LABEL
+from tasks.core.networks import network
 from tasks.core.observed import Container, Observed, container
 from tasks.core.prune import LocalImage
 from tasks.core.reference import Reference
 from tasks.core.secret import Secret
 from tasks.core.versions import OLDEST_ENGINE, Version
+from tasks.core.volumes import volume
 
 READ_SECONDS = 30
 PULL_SECONDS = 1800
@@ -170,10 +172,33 @@ class Engine:
         """Return the snapshot of a project."""
         from concurrent.futures import ThreadPoolExecutor
 
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(4) as pool:
             present = pool.submit(self.present, images)
             containers = pool.submit(self.containers, project)
-            return Observed(containers=containers.result(), images=present.result())
+            networks = pool.submit(self._made, "network", "")
+            volumes = pool.submit(self._made, "volume", project)
+            return Observed(
+                containers=containers.result(),
+                images=present.result(),
+                networks=tuple(map(network, networks.result())),
+                volumes=tuple(map(volume, volumes.result())),
+            )
+
+    def _made(self, kind: str, project: str) -> list[dict[str, Any]]:
+        """Return what `docker network inspect` or `docker volume inspect` says of those of a project, or of all."""
+        label = f"{PROJECT_LABEL}={project}"
+        if self._socket:
+            said = self._get(f"/{kind}s", {"filters": {"label": [label]}} if project else None)
+            return list((said["Volumes"] if kind == "volume" else said) or ())
+        names = self._docker(kind, "ls", "-q", *(["--filter", f"label={label}"] if project else [])).stdout.split()
+        done = self._docker(kind, "inspect", *names, check=False) if names else None
+        return list(json.loads(done.stdout)) if done and done.stdout.strip() else []
+
+    def inside(self, network_name: str) -> dict[str, str]:
+        """Return the names of the running containers in a network, by their ids."""
+        found = self._docker("network", "inspect", network_name, check=False).stdout.strip()
+        said = json.loads(found) if found else []
+        return {i: entry["Name"] for one in said for i, entry in (one.get("Containers") or {}).items()}
 
     def keyed_images(self) -> frozenset[str]:
         """Return `<repository>:key-<content key>` of all images that Onevm built and the engine still has."""

@@ -36,6 +36,16 @@ echo; docker compose "$@" config --format json
 """
 _RECORDED = """set -eu; profiles=0; if grep -qs -e profiles -- "$@"; then profiles=1; fi
 """
+# The project, networks, `--`, a command: nothing stands between taking the networks away and what makes them anew.
+_RENEW = """set -eu; project=$1; shift
+while [ "$1" != -- ]; do
+  running=$(docker ps -q --filter "network=$1" --filter "label=com.docker.compose.project=$project")
+  [ -z "$running" ] || docker stop $running >/dev/null
+  if docker network inspect "$1" >/dev/null 2>&1; then docker network rm "$1" >/dev/null; fi
+  shift
+done
+shift; [ $# -eq 0 ] || exec "$@"
+"""
 _HASHES = """for path in "$@"; do [ -f "$path" ] && sha256sum -- "$path"; done; exit 0"""
 
 
@@ -186,14 +196,19 @@ def up(
     *,
     flags: Sequence[str] = (),
     env: Mapping[str, str | Secret] | None = None,
+    renewed: Sequence[str] = (),
     timeout: float,
 ) -> None:
     """Run `docker compose up -d` for some services of a staged release.
+
+    Networks in `renewed` are taken away before, whose containers stop for that; Compose makes them anew.
 
     Raises:
         OnevmError: Compose failed or did not end in time; its own words are the detail.
     """
     command = [*folder.compose(release, compose), "--progress", "plain", "up", "-d", "--no-build", *flags, *services]
+    if renewed:
+        command = ["sh", "-c", _RENEW, "sh", folder.stack, *renewed, "--", *(command if services else ())]
     try:
         folder.transport.run(command, timeout=timeout, env=env, survive=True)
     except CommandFailed as failed:

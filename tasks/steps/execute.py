@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from tasks.adapters import host_compose
 from tasks.adapters.engine import Engine
 from tasks.adapters.release_folder import ReleaseFolder
+from tasks.core import networks
 from tasks.core.compose import ComposeProject, ComposeService, start_levels
 from tasks.core.durations import seconds
 from tasks.core.errors import OnevmError
@@ -120,7 +121,7 @@ class Executor:
         services = self.project.active()
         with wait.watch(self.engine, plan.stack) as events:
             created = plan.services("create")
-            changed = plan.services("recreate", "start")
+            changed = plan.services("recreate", "start") - self._renew(plan, release, events)
             beside = _beside(plan)
             if created:
                 self._create(plan.stack, release, sorted(created), events)
@@ -134,6 +135,35 @@ class Executor:
         for op in plan.of("remove"):
             self.screen.say(f"{plan.stack}: removing {op.service}: {op.cause}")
         self.engine.remove([op.service for op in plan.of("remove")])
+
+    def _renew(self, plan: Plan, release: PurePosixPath, events: wait.Watch) -> frozenset[str]:
+        """Make networks anew, and replace in one `up` all that is in them; returns the services that were."""
+        names = [op.service for op in plan.of("renew")]
+        services = self.project.active()
+        own = networks.own(self.project.definition, services.values())
+        inside = networks.inside(own, services.values(), names) & plan.services("recreate")
+        inside |= {other for name in inside for other in followers(name, services)}
+        if not names:
+            return inside
+        for name in sorted(inside):
+            self.screen.begin(f"{plan.stack}.{name}", "replacing")
+        modern = host_compose.version(self.folder.transport) >= host_compose.NO_DEPS_IS_SAFE
+        # Their containers know the network by its id: nothing but another container comes into the new one.
+        flags = ["--force-recreate", *(["--no-deps"] if modern else [])]
+        with self.timings.phase("start"):
+            host_compose.up(
+                self.folder,
+                release,
+                self.compose,
+                sorted(inside),
+                flags=flags,
+                renewed=names,
+                timeout=self._limit(sorted(inside))
+                + sum(s.healthcheck.patience for n in inside if (s := services[n]).healthcheck),
+            )
+        self._healthy(plan.stack, [services[name] for name in sorted(inside)], events)
+        self._point_to_own(sorted(inside))
+        return inside
 
     def _create(self, stack: str, release: PurePosixPath, names: list[str], events: wait.Watch) -> None:
         # Nothing stops here, so one `up` may start them all: Compose keeps the order and makes networks and volumes.

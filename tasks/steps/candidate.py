@@ -24,6 +24,7 @@ class Candidate:
         compose: the Compose files in order, relative to the checkout.
         contents: Compose files and travelling files, relative path -> bytes.
         files: the travelling files, relative path -> sha256.
+        recorded: whether it is a release that was recorded.
     """
 
     sha: str
@@ -32,6 +33,7 @@ class Candidate:
     compose: tuple[str, ...]
     contents: Mapping[str, bytes]
     files: Mapping[str, str]
+    recorded: bool = False
 
     def hashes(self) -> dict[str, str]:
         """Return sha256 by Compose file."""

@@ -125,6 +125,8 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
     unfinished = bool(starting) or bool(current.switching)
     if current.release and candidate.matches(current.release) and not aim.plan and not unfinished:
         return Result(release=current.release, plan=aim.plan, recorded=False)
+    for note in aim.notes:
+        d.screen.warn(note)
     d.before_change()
     with d.timings.phase("look"):
         lacking = {candidate.pins()[name] for name in aim.plan.services("pull")}
@@ -251,7 +253,7 @@ def _staged(
         restores=d.restores,
         scope=tuple(sorted(only or ())),
     )
-    override = desired.override(candidate.pins(), aim.hashes, aim.aliases())
+    override = desired.override(candidate.pins(), aim.hashes, aim.aliases(), aim.networks)
     with d.timings.phase("stage"):
         d.folder.stage(release.id, {**candidate.contents, OVERRIDE: override.encode()})
     return release

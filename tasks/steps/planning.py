@@ -69,7 +69,7 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
             dirty=False,
             current=current.release,
             commits=_commits(r, stack, current.release, candidate.sha),
-            notes=tuple(notes),
+            notes=(*notes, *aim.notes),
             cut_off=bool(current.switching),
             rollouts=_rollouts(aim, only),
         )
@@ -109,7 +109,7 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
         current=current.release,
         commits=_commits(r, stack, current.release, candidate.sha),
         stale=causes,
-        notes=tuple(notes),
+        notes=(*notes, *aim.notes),
         cut_off=bool(current.switching),
         rollouts=_rollouts(aim, only),
         sources=elsewhere,

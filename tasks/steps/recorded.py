@@ -54,6 +54,7 @@ def of_release(r: Run, stack: Stack, release: Release) -> Candidate:
         compose=compose_files,
         contents=contents,
         files=release.files,
+        recorded=True,
     )
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tasks.adapters import host_compose
 from tasks.adapters.engine import Engine, check_version
 from tasks.adapters.host_compose import Resolved
 from tasks.adapters.release_folder import ReleaseFolder
-from tasks.core import compose, desired
+from tasks.core import compose, desired, networks, volumes
 from tasks.core.compose import ComposeProject, ComposeService
 from tasks.core.errors import ConfigurationError
 from tasks.core.model import Stack
@@ -17,6 +17,7 @@ from tasks.core.plan import Plan
 from tasks.core.reconcile import Desired, reconcile
 from tasks.core.release import Release
 from tasks.core.rollout import Rollout, alias, choose, switched
+from tasks.steps import made
 from tasks.steps.candidate import Candidate
 from tasks.steps.fit import fit
 
@@ -33,6 +34,8 @@ class Target:
         observed: the snapshot.
         plan: from observed to desired.
         rollouts: by service, how its containers are replaced.
+        networks: by network, the label that it is made with.
+        notes: what deserves a look.
     """
 
     project: ComposeProject
@@ -40,6 +43,8 @@ class Target:
     observed: Observed
     plan: Plan
     rollouts: Mapping[str, Rollout]
+    networks: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def switched(self) -> frozenset[str]:
@@ -110,13 +115,31 @@ def look(
     }
     wanted = {
         name: Desired(
-            image=pins.get(name), config_hash=hashes.get(name), why=reasons.get(name, ""), rollout=rollouts[name]
+            image=pins.get(name),
+            config_hash=hashes.get(name),
+            why=reasons.get(name, ""),
+            rollout=rollouts[name],
+            networks=networks.names(service, definition),
+            volumes=volumes.names(service, definition),
         )
-        for name in project.active()
+        for name, service in project.active().items()
     }
-    plan = reconcile(stack.name, project.services, wanted, observed, only=only)
+    if not candidate.recorded:
+        made.refuse_volumes(stack.name, definition, observed)
+    own = networks.own(definition, project.active().values())
+    named = networks.own(definition, [s for name, s in project.active().items() if only is None or name in only])
+    renewed = made.renewals(stack.name, named, observed, engine, only=only)
+    plan = reconcile(stack.name, project.services, wanted, observed, only=only, renewed=renewed)
     plan = fit(plan, stack, project, observed, transport=folder.transport, engine=engine)
-    return Target(project=project, hashes=hashes, observed=observed, plan=plan, rollouts=rollouts)
+    return Target(
+        project=project,
+        hashes=hashes,
+        observed=observed,
+        plan=plan,
+        rollouts=rollouts,
+        networks=networks.labels(own, observed),
+        notes=made.notes(stack.name, definition, observed),
+    )
 
 
 def _resolved(folder: ReleaseFolder, candidate: Candidate, begun: Future[Resolved] | None) -> Resolved:
@@ -147,7 +170,7 @@ def look_back(stack: Stack, folder: ReleaseFolder, engine: Engine, release: Rele
     """Resolve a recorded release on the host from its own files there, take the snapshot, and plan.
 
     Raises:
-        OnevmError: its files on the host are damaged.
+        OnevmError: its files on the host are damaged, or somebody is in a network that must be made anew.
     """
     pins = {name: service.image for name, service in release.services.items()}
     with ThreadPoolExecutor(1) as pool:
@@ -168,7 +191,9 @@ def look_back(stack: Stack, folder: ReleaseFolder, engine: Engine, release: Rele
         name: Desired(image=pins.get(name), config_hash=hashes[name], why=why, rollout=rollouts[name])
         for name in project.active()
     }
-    plan = reconcile(stack.name, project.services, wanted, observed)
+    own = networks.own(definition, project.active().values())
+    renewed = made.renewals(stack.name, own, observed, engine, only=None)
+    plan = reconcile(stack.name, project.services, wanted, observed, renewed=renewed)
     return Target(project=project, hashes=hashes, observed=observed, plan=plan, rollouts=rollouts)
 
 

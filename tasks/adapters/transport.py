@@ -6,6 +6,12 @@ from typing import Protocol
 from tasks.adapters.process import Completed, run
 from tasks.core.secret import Secret
 
+# Into files: a program that has nobody to speak to any more is ended by its next word (signal(7), SIGPIPE).
+_SURVIVING = """t=$(mktemp -d) || exit 1
+"$@" >"$t/out" 2>"$t/err"; code=$?
+cat "$t/out"; cat "$t/err" >&2; rm -rf "$t"; exit "$code"
+"""
+
 
 class Transport(Protocol):
     """Runs commands on a host."""
@@ -48,4 +54,5 @@ class Local:
     ) -> Completed:
         """Run a command here."""
         keep = tuple(self.held) if survive else None
+        args = ["sh", "-c", _SURVIVING, "sh", *args] if survive else args
         return run(args, timeout=timeout, input=input, env=env, check=check, survive=keep)

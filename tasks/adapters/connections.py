@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Timeout, connection, connectionpool
+from urllib3.exceptions import ProtocolError, ReadTimeoutError
 from urllib3.util import make_headers, parse_url
 
-from tasks.adapters import trust
+from tasks.adapters import head, trust
 from tasks.adapters.deadlines import Deadlines
 
 MOST_KEPT = 32
@@ -23,6 +24,7 @@ class _Server(NamedTuple):
 
     pool: connectionpool.HTTPConnectionPool
     forwards: bool
+    name: str
 
 
 class Connections:
@@ -72,6 +74,41 @@ class Connections:
             preload_content=False,
         )
 
+    def look(self, url: str, headers: Mapping[str, str]) -> head.Head | None:
+        """Send a HEAD over a connection that stands; None if there is none, or it is not to be had so simply.
+
+        Raises:
+            urllib3.exceptions.HTTPError: no answer came.
+        """
+        where = urlsplit(url)
+        server = self._servers.get((where.scheme, where.netloc))
+        if server is None or server.forwards:
+            return None
+        target = f"{where.path or '/'}?{where.query}" if where.query else where.path or "/"
+        request = head.written(server.name, target, headers)
+        if request is None:
+            return None
+        pool = server.pool
+        connected: Any = pool._get_conn()  # noqa: SLF001 - what its own `urlopen` does
+        kept = connected
+        try:
+            if connected.is_closed:
+                return None
+            kept = None
+            connected.sock.settimeout(self._timeout.read_timeout)
+            with self._deadlines.on(connected.sock):
+                found = head.asked(connected.sock, request)
+            kept = connected if found.lasting else None
+        except TimeoutError as error:
+            raise ReadTimeoutError(pool, target, str(error)) from error
+        except OSError as error:
+            raise ProtocolError("Connection aborted.", error) from error
+        finally:
+            if kept is None:
+                connected.close()
+            pool._put_conn(kept)  # noqa: SLF001 - likewise
+        return found
+
     def _made(self, url: str) -> _Server:
         where = urlsplit(url)
         with self._guard:
@@ -84,7 +121,9 @@ class Connections:
                 manager.pool_classes_by_scheme = _pools(self._deadlines)
                 self._managers.append(manager)
                 self._servers[where.scheme, where.netloc] = _Server(
-                    manager.connection_from_url(url), forwards=bool(proxy) and where.scheme == "http"
+                    manager.connection_from_url(url),
+                    forwards=bool(proxy) and where.scheme == "http",
+                    name=where.netloc.rpartition("@")[2],
                 )
             return self._servers[where.scheme, where.netloc]
 

@@ -94,7 +94,10 @@ class Wire:
 
         begin = time.monotonic()
         try:
-            response = self._connections().send(method, url, headers, body)
+            connections = self._connections()
+            if method == "HEAD" and (found := connections.look(url, headers)) is not None:
+                return Answer(status=found.status, headers=found.headers, body=b"")
+            response = connections.send(method, url, headers, body)
         except SSLError as error:
             raise _untrusted(url, _cause(error)) from None
         except ReadTimeoutError:

@@ -1,8 +1,8 @@
 """Naming images in the registry by the commit: every built service resolves at it, the unchanged ones too."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
+from tasks.adapters import shares
 from tasks.core.errors import OnevmError
 from tasks.core.images import commit_tag, key_tag
 from tasks.steps import bake, run
@@ -20,8 +20,7 @@ def publish(stack: str) -> None:
     Raises:
         OnevmError: an image is missing, or the registry could not be told.
     """
-    with ThreadPoolExecutor(PARALLEL_TAGS) as pool:
-        list(pool.map(lambda image: _tag(image, tags_of(image)), published(stack)))
+    shares.ask(lambda image: _tag(image, tags_of(image)), published(stack), threads=PARALLEL_TAGS)
 
 
 def published(stack: str) -> list[Image]:

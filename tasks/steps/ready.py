@@ -1,9 +1,10 @@
 """From a stack's checkout, or from a recorded commit, to a candidate for its host."""
 
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
+from tasks.adapters import shares
 from tasks.core.errors import OnevmError
 from tasks.core.images import REVISION_LABEL
 from tasks.core.model import Stack
@@ -39,17 +40,15 @@ def candidate(
         )
     sources = r.sources(stack)
     contents, files = read_files(stack)
-    services: dict[str, ReleasedService] = {}
-    with ThreadPoolExecutor(8) as pool:
-        pins = {}
-        for name, service in project.active().items():
-            if service.build is None:
-                if not service.image:
-                    raise OnevmError(f"{stack.name}.{name} has neither `image` nor `build`", next_step="mend it")
-                pins[name] = pool.submit(_external, r, stack, name, service.image, previous)
-            elif name in images and images[name].is_there:
-                pins[name] = pool.submit(_built, r, images[name], previous, revisions)
-        services = {name: pin.result() for name, pin in pins.items()}
+    wanted: dict[str, Callable[[], ReleasedService]] = {}
+    for name, service in project.active().items():
+        if service.build is None:
+            if not service.image:
+                raise OnevmError(f"{stack.name}.{name} has neither `image` nor `build`", next_step="mend it")
+            wanted[name] = partial(_external, r, stack, name, service.image, previous)
+        elif name in images and images[name].is_there:
+            wanted[name] = partial(_built, r, images[name], previous, revisions)
+    services = dict(zip(wanted, shares.ask(lambda pin: pin(), wanted.values(), threads=8), strict=True))
     dirty = sources.files_uncommitted() or any(image.keyed.uncommitted for image in images.values())
     return Candidate(
         sha=sources.commit.sha,

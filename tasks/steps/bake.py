@@ -20,7 +20,7 @@ from tasks.core.model import Builder
 from tasks.core.solve import Solve, Step
 from tasks.core.spans import alone, covered
 from tasks.steps import bases, early, events, run, selection, variables
-from tasks.steps.images import PARALLEL_LOOKUPS, Image, keyed_images, look_up
+from tasks.steps.images import PARALLEL_LOOKUPS, Image, keyed_images, look_up, read
 from tasks.steps.once import once
 from tasks.steps.settle import culprits, settle
 from tasks.steps.timings import Timings, merged, since_start
@@ -62,6 +62,11 @@ class Batch:
     timings: Timings = field(default_factory=Timings)
     baked: tuple[str, ...] = ()
     pushed_layers: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def stale(self) -> list[Image]:
+        """The images that nobody has."""
+        return [image for image in self.images.values() if image.state != "fresh"]
 
 
 @once
@@ -105,7 +110,8 @@ def refuse_uncommitted(r: run.Run, wanted: selection.Selection) -> None:
             continue
         sources = r.sources(stack)
         built = [n for n in r.project.compose[name].built() if only is None or n in only]
-        paths = {path for n in built for path in sources.keyed(n).uncommitted} | set(sources.files_uncommitted())
+        sources.look_at(built)
+        paths = {path for n in built for path in sources.glanced(n).uncommitted} | set(sources.files_uncommitted())
         if paths:
             raise OnevmError(
                 f"stack {name} has uncommitted changes, and host {stack.host} is not this machine",
@@ -127,14 +133,18 @@ def make(r: run.Run, *, build: frozenset[str], push: frozenset[str]) -> Batch:
         result.images = keyed_images(r, build | push, push, result.timings)
     with result.timings.phase("lookup"):
         look_up(r, list(result.images.values()), result.timings)
+    with result.timings.phase("key"):
+        changed = read(r, result.stale)
+    if changed:
+        with result.timings.phase("lookup"):
+            look_up(r, changed, result.timings)
     if bases.wanted():
         with result.timings.phase("refresh"):
             bases.renew(r, result.images.values())
-    stale = [image for image in result.images.values() if image.state != "fresh"]
-    if stale:
+    if result.stale:
         oven = Oven(engine=r.engine, host="local", builder=r.project.configuration.builder, env={})
         with r.screen.live(), result.timings.phase("bake"):
-            bake(r, result, stale, oven)
+            bake(r, result, result.stale, oven)
     return result
 
 
@@ -218,6 +228,11 @@ def _bases(r: run.Run, stale: list[Image], result: Batch) -> list[Image]:
         if name in present or name in found:
             continue
         image = result.images.get(name) or keyed_images(r, frozenset({name}), frozenset())[name]
+        if read(r, [image]):
+            raise OnevmError(
+                f"{image.name}: inputs changed during the build",
+                next_step="run the same command again, without editing meanwhile; nothing was recorded",
+            )
         found[name] = image
         queue += [f"{image.keyed.definition.stack}.{base}" for base in image.keyed.definition.bases]
     return list(found.values())

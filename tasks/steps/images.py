@@ -1,10 +1,10 @@
 """The images of built services: their keys, and which of them are there already."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tasks.adapters import shares
 from tasks.core.errors import OnevmError
 from tasks.core.images import key_tag, repository
 from tasks.core.keys import refreshed
@@ -97,18 +97,38 @@ class Image:
 def keyed_images(
     r: run.Run, names: frozenset[str], push: frozenset[str], timings: Timings | None = None
 ) -> dict[str, Image]:
-    """Return the images of services with their content keys; nothing is known of them yet."""
+    """Return the images of services with their content keys; nothing is known of them yet.
+
+    What is to be built of them is to be read first, with `read`.
+    """
     times = timings or Timings()
     images = {}
+    by_stack: dict[str, list[str]] = {}
+    for stack_name, _, service in (name.partition(".") for name in sorted(names)):
+        by_stack.setdefault(stack_name, []).append(service)
+    for stack_name, services in by_stack.items():
+        r.sources(r.project.stacks[stack_name]).look_at(services)
     for name in sorted(names):
         stack_name, _, service = name.partition(".")
         stack = r.project.stacks[stack_name]
         with times.phase("key", name):
-            keyed = r.sources(stack).keyed(service)
+            keyed = r.sources(stack).glanced(service)
         where = repository(r.project.configuration.registry, stack_name, service)
         on = bases.of(r, keyed.definition)
         images[name] = Image(keyed=keyed, repository=where, pushed=name in push, bases=on)
     return images
+
+
+def read(r: run.Run, images: Sequence[Image]) -> list[Image]:
+    """Read the inputs of images that are to be built; returns those that changed since their key was looked at."""
+    changed = []
+    for image in images:
+        definition = image.keyed.definition
+        keyed = r.sources(r.project.stacks[definition.stack]).keyed(definition.service)
+        if keyed.key != image.keyed.key:
+            changed.append(image)
+        image.keyed = keyed
+    return changed
 
 
 def look_up(r: run.Run, images: Sequence[Image], timings: Timings | None = None) -> None:
@@ -130,11 +150,9 @@ def look_up(r: run.Run, images: Sequence[Image], timings: Timings | None = None)
             if image.sought_name in have:
                 image.state = "fresh"
     ask = [image for image in images if image.pushed]
-    with ThreadPoolExecutor(PARALLEL_LOOKUPS) as pool:
-        digests = pool.map(digest_of, ask)
-        for image, digest in zip(ask, digests, strict=True):
-            if digest:
-                image.state, image.digest = "fresh", digest
+    for image, digest in zip(ask, shares.ask(digest_of, ask, threads=PARALLEL_LOOKUPS), strict=True):
+        if digest:
+            image.state, image.digest = "fresh", digest
 
 
 @once

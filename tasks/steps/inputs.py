@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from tasks.adapters import halves
 from tasks.adapters.git import Checkout, Commit
 from tasks.adapters.keymemory import KeyMemory
 from tasks.core import keys
 from tasks.core.build import BuildDefinition
 from tasks.core.contents import ContentHashes
 from tasks.core.errors import OnevmError
-from tasks.core.inputs import Inputs, changed_since, places, read_inputs, signature
+from tasks.core.inputs import Inputs, Signature, changed_since, places, read_inputs, signature
 from tasks.core.model import Stack
 from tasks.steps.repositories import Repositories, roots
+
+MANY_SERVICES = 50  # so many are worth a second process
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +81,7 @@ class Sources:
         self._memory = memory
         self._keyed: dict[str, Keyed] = {}
         self._glanced: dict[str, Keyed] = {}
+        self._seen: dict[str, Signature] = {}
 
     @cached_property
     def commit(self) -> Commit:
@@ -101,6 +105,21 @@ class Sources:
             )
         return self._keyed[service]
 
+    def look_at(self, services: Iterable[str]) -> None:
+        """Look at the files of services that will be glanced at, and of those that they start from, on all processors.
+
+        Raises:
+            OnevmError: a file or folder is gone or cannot be read.
+        """
+        wanted = [name for service in services for name in self._read_by(service)]
+        known = {*self._keyed, *self._glanced, *self._seen}
+        new = [self._definitions[name] for name in dict.fromkeys(wanted) if name not in known]
+        if self._memory is None or len(new) < MANY_SERVICES:
+            return
+        for definition, text in zip(new, halves.ask(_signed, new, at_least=MANY_SERVICES), strict=True):
+            digest, _, settled = text.partition(" ")
+            self._seen[definition.service] = Signature(digest, settled=bool(settled))
+
     def glanced(self, service: str) -> Keyed:
         """Return a service with its key, remembered if nothing that it follows from has changed since.
 
@@ -118,7 +137,7 @@ class Sources:
         if self._memory is None or self._may_differ(definition):
             return None
         # Before anything is read: what changes from here on leaves another signature.
-        seen = signature(definition)
+        seen = self._seen.pop(service, None) or signature(definition)
         stamp = " ".join([seen.digest, keys.recipe(definition), *(f"{base.name}={base.key}" for base in bases)])
         key = self._memory.recall(definition.name, stamp)
         if key is None:
@@ -202,6 +221,11 @@ class Sources:
     def changed_meanwhile(self, keyed: Keyed) -> list[str]:
         """Return the inputs that changed since the key was computed from them, absolute paths."""
         return changed_since(keyed.inputs, self.hashes)
+
+
+def _signed(definition: BuildDefinition) -> str:
+    seen = signature(definition)
+    return f"{seen.digest} {'settled' if seen.settled else ''}"
 
 
 def _is_below(path: str, definition: BuildDefinition) -> bool:

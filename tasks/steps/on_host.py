@@ -12,7 +12,7 @@ from tasks.core.model import Builder
 from tasks.core.release import Release
 from tasks.steps import run, selection, variables
 from tasks.steps.bake import Batch, Oven, bake, refuse_uncommitted
-from tasks.steps.images import Image, keyed_images
+from tasks.steps.images import Image, keyed_images, read
 
 ON_HOST = "on-host"
 
@@ -39,6 +39,7 @@ def batch(r: run.Run, services: Mapping[str, frozenset[str]]) -> Batch:
     with result.timings.phase("key"):
         names = frozenset(f"{stack}.{service}" for stack, found in services.items() for service in found)
         result.images = keyed_images(r, names, frozenset())
+        read(r, list(result.images.values()))
     hosts: dict[str, list[Image]] = {}
     with result.timings.phase("lookup"):
         for stack in services:

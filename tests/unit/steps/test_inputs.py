@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from tasks.adapters import halves
 from tasks.adapters.keymemory import KeyMemory
 from tasks.core.build import BuildDefinition
 from tasks.core.contents import ReadEveryTime
 from tasks.core.context import Entry, is_fresh
 from tasks.core.errors import OnevmError
 from tasks.core.model import Stack
+from tasks.steps import inputs
 from tasks.steps.inputs import Keyed, Sources
 
 FILES = ("web/Dockerfile", "web/app.py", "base/Dockerfile", "base/lib.py", "app/Dockerfile", "shared/code.py")
@@ -83,6 +85,7 @@ def glance(shop: Path, found: dict[str, BuildDefinition] | None = None) -> tuple
     stack = Stack(name="shop", path=shop, compose=("compose.yaml",), host="local")
     with KeyMemory(shop.parent / "keys") as memory:
         sources = Sources(stack, found or definitions(shop), hashes, memory)
+        sources.look_at(SERVICES)
         return {name: sources.glanced(name) for name in SERVICES}, hashes.count
 
 
@@ -96,6 +99,15 @@ def said(glanced: dict[str, Keyed]) -> dict[str, tuple[str, tuple[str, ...]]]:
     return {name: (keyed.key, keyed.uncommitted) for name, keyed in glanced.items()}
 
 
+@pytest.fixture(params=["one by one", "side by side"])
+def looks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "side by side":
+        monkeypatch.setattr(halves, "_processors", lambda: 3)
+        monkeypatch.setattr(inputs, "MANY_SERVICES", 1)
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("looks")
 def test_a_second_look_reads_no_file(shop: Path) -> None:
     first, count = glance(shop)
     assert count > 0
@@ -122,6 +134,7 @@ CHANGES: dict[str, tuple[Callable[[Path], object], set[str]]] = {
 }
 
 
+@pytest.mark.usefixtures("looks")
 @pytest.mark.parametrize("committed", [False, True])
 @pytest.mark.parametrize("name", CHANGES)
 def test_after_a_change_a_look_says_what_reading_says(shop: Path, name: str, committed: bool) -> None:

@@ -6,6 +6,7 @@ Only what Onevm decides with is named; the whole definition of a service stays i
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,22 @@ class ComposeService:
         """Whether a port of the host is bound to the service."""
         return bool(self.definition.get("ports"))
 
+    @property
+    def writes_to(self) -> tuple[str, ...]:
+        """The volumes and folders of the host that it may write to."""
+        return tuple(
+            str(volume["source"])
+            for volume in self.definition.get("volumes") or ()
+            if volume.get("type") in {"bind", "volume"} and volume.get("source") and not volume.get("read_only")
+        )
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+
+@dataclass(frozen=True, kw_only=True)
 class ComposeProject:
-    """The services of one stack, by name, and the project's own definition."""
+    """The services of one stack, by name, and the project's own definition.
+
+    What needs a look at all services is found out once, not once for each of them: so no slots.
+    """
 
     services: dict[str, ComposeService]
     definition: Mapping[str, Any]
@@ -90,6 +103,27 @@ class ComposeProject:
     def active(self) -> dict[str, ComposeService]:
         """Services that run: those that no inactive profile holds back."""
         return {name: s for name, s in self.services.items() if s.active}
+
+    @cached_property
+    def followers(self) -> Mapping[str, tuple[str, ...]]:
+        """By service, those that live in the namespace or with the volumes of its container."""
+        found: dict[str, dict[str, None]] = {}
+        for other in self.active().values():
+            shared = [str(other.definition.get(key) or "") for key in ("network_mode", "ipc", "pid")]
+            owners = [name.removeprefix("service:") for name in shared if name.startswith("service:")]
+            owners += [str(source).partition(":")[0] for source in other.definition.get("volumes_from") or ()]
+            for owner in owners:
+                found.setdefault(owner, {})[other.name] = None
+        return {owner: tuple(names) for owner, names in found.items()}
+
+    @cached_property
+    def writers(self) -> Mapping[str, frozenset[str]]:
+        """By volume or folder of the host, the services that may write to it."""
+        found: dict[str, set[str]] = {}
+        for service in self.active().values():
+            for source in service.writes_to:
+                found.setdefault(source, set()).add(service.name)
+        return {source: frozenset(names) for source, names in found.items()}
 
 
 def document(text: str) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def _obstacles(service: ComposeService, project: ComposeProject) -> Iterable[str
         yield f"network_mode: {mode} leaves it no network of the stack"
     if any(_is_fixed(network) for network in (spec.get("networks") or {}).values()):
         yield "it has a fixed address, which can be taken only once"
-    if inside := followers(service.name, project.active()):
+    if service.name in project.followers and (inside := followers(service.name, project.active())):
         yield f"{', '.join(inside)} {'live' if len(inside) > 1 else 'lives'} in its container"
     if volume := _exclusive(service, project):
         yield f"it alone writes to {volume}: two copies would write side by side"
@@ -153,13 +153,5 @@ def _exclusive(service: ComposeService, project: ComposeProject) -> str:
     """Return a volume or folder that this service alone may write to; several writers are meant to share."""
     if service.replicas > 1:
         return ""
-    others = {source for other in project.active().values() if other.name != service.name for source in _written(other)}
-    return next((source for source in _written(service) if source not in others), "")
-
-
-def _written(service: ComposeService) -> list[str]:
-    return [
-        str(volume["source"])
-        for volume in service.definition.get("volumes") or ()
-        if volume.get("type") in {"bind", "volume"} and volume.get("source") and not volume.get("read_only")
-    ]
+    own = {service.name}
+    return next((source for source in service.writes_to if project.writers.get(source, own) <= own), "")

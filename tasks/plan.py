@@ -57,6 +57,7 @@ def _document(p: StackPlan) -> dict[str, Any]:
         "rollouts": {name: {"kind": how.kind, "reason": how.reason} for name, how in p.rollouts.items()},
         "notes": list(p.notes),
         "refresh": [{**asdict(source), "state": source.state} for source in p.sources],
+        "timings": dict(p.timings),
     }
 
 

@@ -1,9 +1,9 @@
 """What `doit plan` says: everything a deploy would do, found out without changing anything."""
 
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from tasks.adapters import later, shares
 from tasks.adapters.release_folder import Current
 from tasks.core.images import repository
 from tasks.core.model import Stack
@@ -14,6 +14,7 @@ from tasks.steps import bases, early, moved, on_host, ready, recorded, run, targ
 from tasks.steps.commits import Commits, between
 from tasks.steps.images import PARALLEL_LOOKUPS, Image, look_up
 from tasks.steps.moved import Source
+from tasks.steps.timings import Timings, since_start
 from tasks.steps.why import Cause
 
 
@@ -32,6 +33,7 @@ class StackPlan:
         cut_off: whether a run was cut off on the host, which the next deploy settles.
         rollouts: how each service is replaced, and why.
         sources: images from elsewhere as they were and are; only in a refresh.
+        timings: how long its phases took.
     """
 
     plan: Plan
@@ -44,6 +46,7 @@ class StackPlan:
     cut_off: bool = False
     rollouts: Mapping[str, Rollout] = field(default_factory=dict)
     sources: tuple[Source, ...] = ()
+    timings: Mapping[str, float] = field(default_factory=dict)
 
 
 def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
@@ -54,15 +57,21 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
         stack: the stack.
         only: services to plan for; None for all.
     """
+    times = Timings(seconds={"load": round(since_start(), 3)})
     if not variables.text("sha"):
         early.resolve(r, [stack])
-    folder = r.folder(stack)
-    current = folder.current()
-    notes = list(notes_on(current))
+    with times.phase("reach"):
+        folder = r.folder(stack)
+        engine = r.host(stack).engine
+    with times.phase("look"):
+        current = folder.current()
+    notes = notes_on(current)
     if sha := variables.text("sha"):
-        candidate = recorded.of_commit(r, stack, sha, folder.releases()[0], current.release)
+        with times.phase("lookup"):
+            candidate = recorded.of_commit(r, stack, sha, folder.releases()[0], current.release)
         candidate = target.narrowed(candidate, current.release, only)
-        aim = target.look(stack, folder, r.host(stack).engine, candidate, only=only)
+        with times.phase("look"):
+            aim = target.look(stack, folder, engine, candidate, only=only)
         return StackPlan(
             plan=aim.plan,
             sha=candidate.sha,
@@ -72,47 +81,56 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
             notes=(*notes, *aim.notes),
             cut_off=bool(current.switching),
             rollouts=_rollouts(aim, only),
+            timings=times.seconds,
         )
     built = r.project.compose[stack.name].built()
-    by_service = _images(r, stack, sorted(name for name in built if only is None or name in only))
-    engine = r.host(stack).engine
-    if on_host.wanted():
-        on_host.look_up(list(by_service.values()), current.release, engine)
-    else:
-        look_up(r, list(by_service.values()))
-    candidate = ready.candidate(r, stack, by_service, current.release, revisions=False)
+    with times.phase("key"):
+        by_service = _images(r, stack, sorted(name for name in built if only is None or name in only))
+    with times.phase("lookup"):
+        if on_host.wanted():
+            on_host.look_up(list(by_service.values()), current.release, engine)
+        else:
+            look_up(r, list(by_service.values()))
+        candidate = ready.candidate(r, stack, by_service, current.release, revisions=False)
     candidate = target.narrowed(candidate, current.release, only)
     sources = r.sources(stack)
     released = current.release.services if current.release else {}
     since = current.release.bases if current.release else lambda _: ()
-    causes = {
-        name: why.stale(sources, image.keyed, released.get(name), since(name))
-        for name, image in by_service.items()
-        if image.state != "fresh" or (name in released and released[name].content_key != image.keyed.key)
-    }
+    with times.phase("why"):
+        causes = {
+            name: why.stale(sources, image.keyed, released.get(name), since(name))
+            for name, image in by_service.items()
+            if image.state != "fresh" or (name in released and released[name].content_key != image.keyed.key)
+        }
     reasons = {name: cause.text for name, cause in causes.items()}
     elsewhere = moved.sources(by_service, candidate.services, current.release) if bases.wanted() else ()
     reasons |= _refreshed(by_service, candidate.services, current.release, moved.reasons(elsewhere))
     stale = {name: reasons[name] for name, image in by_service.items() if image.state != "fresh"}
     active = r.project.compose[stack.name].active()
     unbuilt = {name: reason for name, reason in stale.items() if name in active}
+    # The host's Compose and the registry work at the same time.
+    images = later.begun(lambda: _of_images(r, by_service, stale))
     resolving = r.resolving.get(stack.name)
-    aim = target.look(stack, folder, engine, candidate, unbuilt=unbuilt, why=reasons, only=only, resolving=resolving)
-    operations = list(aim.plan.operations)
-    with ThreadPoolExecutor(PARALLEL_LOOKUPS) as pool:
-        for found in pool.map(lambda name: _of_image(r, by_service[name], stale.get(name)), by_service):
-            operations += found
+    with times.phase("look"):
+        aim = target.look(
+            stack, folder, engine, candidate, unbuilt=unbuilt, why=reasons, only=only, resolving=resolving
+        )
+    with times.phase("lookup"):
+        operations = [*aim.plan.operations, *images.result()]
+    with times.phase("why"):
+        commits = _commits(r, stack, current.release, candidate.sha)
     return StackPlan(
         plan=Plan(stack=stack.name, operations=ordered(operations)),
         sha=candidate.sha,
         dirty=candidate.dirty,
         current=current.release,
-        commits=_commits(r, stack, current.release, candidate.sha),
+        commits=commits,
         stale=causes,
         notes=(*notes, *aim.notes),
         cut_off=bool(current.switching),
         rollouts=_rollouts(aim, only),
         sources=elsewhere,
+        timings=times.seconds,
     )
 
 
@@ -141,8 +159,9 @@ def _rollouts(aim: target.Target, only: frozenset[str] | None) -> dict[str, Roll
     }
 
 
-def _images(r: run.Run, stack: Stack, services: Iterable[str]) -> dict[str, Image]:
+def _images(r: run.Run, stack: Stack, services: Sequence[str]) -> dict[str, Image]:
     sources = r.sources(stack)
+    sources.look_at(services)
     return {
         name: Image(
             keyed=sources.glanced(name),
@@ -160,6 +179,12 @@ def notes_on(current: Current) -> tuple[str, ...]:
     if current.switching:
         notes.append(f"a run was cut off on its way to release {current.switching}; the next deploy settles that")
     return tuple(notes)
+
+
+def _of_images(r: run.Run, images: Mapping[str, Image], stale: Mapping[str, str]) -> list[Operation]:
+    asked = list(images.items())
+    found = shares.ask(lambda item: _of_image(r, item[1], stale.get(item[0])), asked, threads=PARALLEL_LOOKUPS)
+    return [operation for operations in found for operation in operations]
 
 
 def _of_image(r: run.Run, image: Image, reason: str | None) -> list[Operation]:

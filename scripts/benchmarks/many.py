@@ -1,6 +1,8 @@
-"""A stack of many services, each with many files, whose images are there: on the engine, and in the registry."""
+"""A stack of many services, each with many files, whose images are there: on the engine, and in the registry.
 
-import hashlib
+Some of the services may run: then all are built on the lab's smallest base image.
+"""
+
 import io
 import json
 import os
@@ -12,19 +14,21 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import requests
 
+from scripts.benchmarks.image import BUSYBOX, BUSYBOX_TAG, LAYER, OF_NOTHING, of_busybox
 from scripts.benchmarks.measure import CLONE, doit
-from tasks.core.images import CONTENT_KEY_LABEL, key_tag
+from tasks.adapters import shares
+from tasks.core.images import key_tag
+from tasks.core.manifest import MANIFEST_TYPES
 
 # More services than this are not built but loaded: a bake of a thousand targets takes the better part of an hour.
 MOST_BUILT = 100
 _PER_FOLDER = 10
-_OCI = "application/vnd.oci.image"
+_THREADS = 8
 _WHO = {f"GIT_{role}_{what}": "bench@example.com" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
@@ -38,6 +42,8 @@ class Many:
         registry: host of the registry.
         services: how many services.
         files: files of each, the Dockerfile included.
+        running: how many of them run once they are deployed; the others have no container.
+        load: whether the images are loaded instead of built, however few they are.
     """
 
     folder: Path
@@ -45,6 +51,8 @@ class Many:
     registry: str
     services: int
     files: int
+    running: int = 0
+    load: bool = False
 
     @property
     def checkout(self) -> Path:
@@ -64,7 +72,7 @@ class Many:
     @property
     def loaded(self) -> bool:
         """Whether the images are loaded instead of built."""
-        return self.services > MOST_BUILT
+        return self.load or self.services > MOST_BUILT
 
     def doit(self, *words: str) -> tuple[str, ...]:
         """Return the command `doit WORDS` for this stack."""
@@ -82,6 +90,19 @@ class Many:
         """Change one file of the first service."""
         (self.checkout / self.names[0] / "part0" / "file0.txt").write_text(f"{number}\n")
 
+    def commit(self, number: int) -> None:
+        """Change one file of the first service, and commit that."""
+        self.change(number)
+        _git(self.checkout, "commit", "-q", "-a", "-m", f"Change {number}")
+
+    def keep(self, releases: int) -> None:
+        """Write services.toml, with so many releases that the host keeps."""
+        (self.folder / "services.toml").write_text(
+            f'[registry]\nurl = "{self.registry}/{self.name}"\n'
+            f'[hosts.here]\naddress = "local"\nroot = "{self.folder / "root"}"\nkeep_releases = {releases}\n'
+            f'[stacks.{self.name}]\npath = "checkout"\nhost = "here"\n'
+        )
+
     def on_the_engine(self) -> None:
         """See that the engine has every image and that `doit build` has recorded it."""
         if self.loaded:
@@ -94,9 +115,15 @@ class Many:
             self.run("push")
             return
         sha = _git(self.checkout, "rev-parse", "HEAD")
-        with requests.Session() as session:
-            for name, key in self._keys().items():
-                _put_image(session, self._api(name), key, [key_tag(key), sha, "latest"])
+        base = of_busybox(self.registry) if self.running else OF_NOTHING
+
+        def put(some: list[tuple[str, str]]) -> None:
+            with requests.Session() as session:
+                for name, key in some:
+                    base.put(session, self._api(name), key, [key_tag(key), sha, "latest"])
+
+        keys = list(self._keys().items())
+        shares.ask(put, [keys[number::_THREADS] for number in range(_THREADS)], threads=_THREADS)
 
     def _keys(self) -> dict[str, str]:
         from doit.doit_cmd import reset_vars
@@ -115,23 +142,35 @@ class Many:
         return f"http://{self.registry}/v2/{self.name}/{self.name}-{service}"
 
     def forget(self) -> None:
-        """Take the images away, from the engine and the registry."""
-        reference = f"reference={self.registry}/{self.name}/*"
-        names = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter", reference).split()
-        for start in range(0, len(names), 200):
-            docker("image", "rm", "--force", *names[start : start + 200], check=False)
-        with requests.Session() as session:
-            for name in self.names:
-                _delete_all(session, self._api(name))
+        """Take away containers, networks and images, from the engine and the registry."""
+        own = f"label=com.docker.compose.project={self.name}"
+        if containers := docker("ps", "--all", "--quiet", "--filter", own).split():
+            docker("rm", "--force", *containers)
+        if networks := docker("network", "ls", "--quiet", "--filter", own).split():
+            docker("network", "rm", *networks)
+        listed = docker("image", "ls", "--no-trunc", "--format", "{{.ID}} {{.Repository}}").splitlines()
+        mine = f"{self.registry}/{self.name}/"
+        ids = sorted({line.split()[0] for line in listed if line.split()[1].startswith(mine)})
+        for start in range(0, len(ids), 200):
+            docker("image", "rm", "--force", *ids[start : start + 200], check=False)
+
+        def delete(some: list[str]) -> None:
+            with requests.Session() as session:
+                for name in some:
+                    _delete_all(session, self._api(name))
+
+        shares.ask(delete, [self.names[number::_THREADS] for number in range(_THREADS)], threads=_THREADS)
 
 
 @contextmanager
-def many(services: int, files: int) -> Iterator[Many]:
-    """Give a stack, and take away all of it in the end."""
+def many(services: int, files: int, *, running: int = 0, load: bool = False) -> Iterator[Many]:
+    """Give a stack, and take away all of it in the end; see `Many` for the arguments."""
     name = f"scale{uuid.uuid4().hex[:8]}"
     registry = os.environ.get("ONEVM_LAB_REGISTRY", "127.0.0.1:5055")
     folder = Path(tempfile.mkdtemp(prefix="onevm-scale-"))
-    stack = Many(folder=folder, name=name, registry=registry, services=services, files=files)
+    stack = Many(
+        folder=folder, name=name, registry=registry, services=services, files=files, running=running, load=load
+    )
     try:
         _write(stack)
         yield stack
@@ -149,24 +188,32 @@ def docker(*args: str, stdin: bytes | None = None, check: bool = True) -> str:
 
 
 def _write(stack: Many) -> None:
+    base = f"{stack.registry}/{BUSYBOX}:{BUSYBOX_TAG}" if stack.running else "scratch"
     for name in stack.names:
         folder = stack.checkout / name
         folder.mkdir(parents=True)
         # The stack's name is in every context: no other stack's image will do.
-        (folder / "Dockerfile").write_text(f"FROM scratch\nLABEL stack={stack.name}.{name}\nCOPY . /\n")
+        (folder / "Dockerfile").write_text(f"FROM {base}\nLABEL stack={stack.name}.{name}\nCOPY . /srv/\n")
         for number in range(stack.files - 1):
             below = folder / f"part{number // _PER_FOLDER}"
             below.mkdir(exist_ok=True)
             (below / f"file{number}.txt").write_text(f"{stack.name} {name} {number}\n" * 5)
-    compose = {"services": {name: {"build": f"./{name}", "command": ["/none"]} for name in stack.names}}
+    compose = {"services": {name: _service(name, number < stack.running) for number, name in enumerate(stack.names)}}
     (stack.checkout / "compose.yaml").write_text(json.dumps(compose, indent=1))
-    (stack.folder / "services.toml").write_text(
-        f'[registry]\nurl = "{stack.registry}/{stack.name}"\n'
-        f'[hosts.here]\naddress = "local"\nroot = "{stack.folder / "root"}"\n'
-        f'[stacks.{stack.name}]\npath = "checkout"\nhost = "here"\n'
-    )
+    stack.keep(5)
     for words in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", f"Open {stack.name}")):
         _git(stack.checkout, *words)
+
+
+def _service(name: str, runs: bool) -> dict[str, Any]:
+    if not runs:
+        return {"build": f"./{name}", "command": ["/none"], "scale": 0}
+    return {
+        "build": f"./{name}",
+        "command": ["sh", "-c", "trap 'exit 0' TERM; sleep 1000000 & wait"],
+        "healthcheck": {"test": ["CMD", "true"], "interval": "60s", "start_period": "20s", "start_interval": "200ms"},
+        "mem_limit": "32m",
+    }
 
 
 def _git(checkout: Path, *words: str) -> str:
@@ -174,35 +221,12 @@ def _git(checkout: Path, *words: str) -> str:
     return subprocess.run(command, env=os.environ | _WHO, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def _layer() -> bytes:
-    layer = io.BytesIO()
-    with tarfile.open(fileobj=layer, mode="w") as tar:
-        tar.addfile(tarfile.TarInfo("file"))
-    return layer.getvalue()
-
-
-def _config(key: str, layer: bytes) -> bytes:
-    created = datetime.now(UTC).isoformat()
-    diff = "sha256:" + hashlib.sha256(layer).hexdigest()
-    return json.dumps(
-        {
-            "architecture": "amd64",
-            "os": "linux",
-            "created": created,
-            "config": {"Labels": {CONTENT_KEY_LABEL: key}},
-            "rootfs": {"type": "layers", "diff_ids": [diff]},
-            "history": [{"created": created}],
-        }
-    ).encode()
-
-
 def _archive(stack: Many, keys: Mapping[str, str]) -> bytes:
     """Return what `docker save` would have written of one image per service."""
-    layer = _layer()
-    entries: dict[str, bytes] = {"layer.tar": layer}
+    entries: dict[str, bytes] = {"layer.tar": LAYER}
     manifest = []
     for name, key in keys.items():
-        entries[f"{key}.json"] = _config(key, layer)
+        entries[f"{key}.json"] = OF_NOTHING.config_of(key)
         tag = f"{stack.registry}/{stack.name}/{stack.name}-{name}:{key_tag(key)}"
         manifest.append({"Config": f"{key}.json", "RepoTags": [tag], "Layers": ["layer.tar"]})
     entries["manifest.json"] = json.dumps(manifest).encode()
@@ -215,36 +239,8 @@ def _archive(stack: Many, keys: Mapping[str, str]) -> bytes:
     return data.getvalue()
 
 
-def _put_image(session: requests.Session, api: str, key: str, tags: list[str]) -> None:
-    layer = _layer()
-    blobs = {"config": (_config(key, layer), f"{_OCI}.config.v1+json"), "layer": (layer, f"{_OCI}.layer.v1.tar")}
-    descriptors: dict[str, dict[str, Any]] = {}
-    for what, (content, kind) in blobs.items():
-        digest = "sha256:" + hashlib.sha256(content).hexdigest()
-        descriptors[what] = {"mediaType": kind, "digest": digest, "size": len(content)}
-        started = session.post(f"{api}/blobs/uploads/", timeout=30)
-        started.raise_for_status()
-        where = started.headers["Location"]
-        joint = "&" if "?" in where else "?"
-        session.put(f"{where}{joint}digest={digest}", data=content, timeout=30).raise_for_status()
-    kind = f"{_OCI}.manifest.v1+json"
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": kind,
-        "config": descriptors["config"],
-        "layers": [descriptors["layer"]],
-    }
-    for tag in tags:
-        sent = session.put(
-            f"{api}/manifests/{tag}", data=json.dumps(manifest), headers={"Content-Type": kind}, timeout=30
-        )
-        sent.raise_for_status()
-
-
 def _delete_all(session: requests.Session, api: str) -> None:
-    accept = {
-        "Accept": f"{_OCI}.manifest.v1+json, {_OCI}.index.v1+json, application/vnd.docker.distribution.manifest.v2+json"
-    }
+    accept = {"Accept": ", ".join(MANIFEST_TYPES)}
     listed = session.get(f"{api}/tags/list", timeout=30)
     names = (listed.json().get("tags") or []) if listed.ok else []
     found = [session.head(f"{api}/manifests/{name}", headers=accept, timeout=30) for name in names]

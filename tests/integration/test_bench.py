@@ -52,6 +52,20 @@ def test_scale_prints_a_table_and_leaves_nothing_behind(lab: str, tmp_path: Path
     assert name not in docker("image", "ls")
 
 
+def test_growth_prints_what_each_step_costs_and_leaves_nothing_behind(lab: str, tmp_path: Path) -> None:
+    del lab
+    size = ("--services", "", "--files", "2", "--releases", "", "--rounds", "1")
+    done = bench("growth", *size, "--json", "out.json", "--markdown", "out.md", temporary=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (section,) = json.loads((tmp_path / "out.json").read_text())["sections"]
+    rows = {row["cost"]: row["values"] for row in section["rows"]}
+    assert {"build, nothing changed", "plan, one changed: key", "plan, one changed: lookup"} <= rows.keys()
+    assert rows["plan, nothing changed: requests to the registry"] == {"2": 2}
+    assert rows["plan, nothing changed: docker compose started"] == {"2": 1}
+    assert "| plan, one changed, cold cache: key |" in (tmp_path / "out.md").read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.json", "out.md"]
+
+
 def test_without_a_verb_it_says_how_to_use_it(tmp_path: Path) -> None:
     done = bench(temporary=tmp_path)
     assert done.returncode == 3

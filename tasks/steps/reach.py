@@ -26,6 +26,8 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
     "prune": (),
     "vm": (),
 }
+# Their group and their stacks' tasks do it all; those of services are for services that are named.
+_WHOLE = frozenset({"plan", "rollback"})
 _DEFAULT = ("plan",)
 _WITHOUT_STATUS = {"help", "dumpdb", "tabcompletion"}
 _STATUS_LETTER = "s"
@@ -86,14 +88,16 @@ def of(words_: Sequence[str], options: Sequence[str], services: Mapping[str, Seq
         return Reach(status=any(_asks_for_status(option) for option in options))
     if command not in {"run", "info"} or (command == "info" and not names):
         return Reach(status=command not in _WITHOUT_STATUS)
-    found = [_named(name, services) for name in names or _DEFAULT]
-    if any(named is None for named in found):
+    found = {name: _named(name, services) for name in names or _DEFAULT}
+    if any(named is None for named in found.values()):
         return Reach()
+    if command == "run":
+        found |= {name: [] for name in found if _is_whole(name, services)}
     verbs = {name.partition(":")[0] for name in names or _DEFAULT}
     verbs |= {needed for verb in verbs for needed in _NEEDS[verb]}
     return Reach(
         verbs=frozenset(verbs),
-        services=frozenset(service for named in found for service in named or ()),
+        services=frozenset(service for named in found.values() for service in named or ()),
         stacks=frozenset(stack for name in names or _DEFAULT for stack in _stacks(name, services)),
         named=frozenset(names),
         status="build" in verbs,
@@ -118,6 +122,11 @@ def _named(task: str, services: Mapping[str, Sequence[str]]) -> list[str] | None
     if service in services.get(stack, ()):
         return [name]
     return [f"{stack}.{name}" for stack, found in services.items() if name in found] or None
+
+
+def _is_whole(task: str, services: Mapping[str, Sequence[str]]) -> bool:
+    verb, _, name = task.partition(":")
+    return verb in _WHOLE and (not name or name in services)
 
 
 def _stacks(task: str, services: Mapping[str, Sequence[str]]) -> list[str]:

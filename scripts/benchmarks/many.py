@@ -217,7 +217,8 @@ def _service(name: str, runs: bool) -> dict[str, Any]:
 
 
 def _git(checkout: Path, *words: str) -> str:
-    command = ["git", "-C", str(checkout), *words]
+    # Nothing shall go on in the background that writes where all is about to be deleted.
+    command = ["git", "-C", str(checkout), "-c", "gc.auto=0", "-c", "maintenance.auto=false", *words]
     return subprocess.run(command, env=os.environ | _WHO, check=True, capture_output=True, text=True).stdout.strip()
 
 

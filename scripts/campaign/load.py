@@ -40,7 +40,7 @@ CADDYFILE = f"""{{
 		dynamic a {{
 			name {{file./upstreams/a}}
 			port 8000
-			refresh 100ms
+			refresh 1s
 		}}
 		lb_try_duration 10s
 		lb_try_interval 50ms
@@ -94,9 +94,10 @@ class Bench:
         begin = time.monotonic()
         yield
         end = time.monotonic()
+        # A container that was only started does not answer yet.
         until(lambda: self.world.answering(end), "it answers")
         row.runs += 1
-        row.gaps.append(self.world.gap(begin, end))
+        row.gaps.append(self.world.gap(begin, time.monotonic()))
 
     def deploy(self, row: Row, verb: str = "deploy", code: int = 0) -> None:
         """Deploy or roll back, and write down what is not as it should be."""

@@ -29,6 +29,7 @@ PULL_SECONDS = 1800
 REMOVE_SECONDS = 120
 MOST_INSPECTED = 500
 MOST_QUESTIONS = 8
+_EVENTS = ("create", "connect", "start", "die", "health_status", "destroy")
 _FETCHED = ("Pulling fs layer", "Download complete", "Pull complete")
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
@@ -327,18 +328,28 @@ class Engine:
 
     @contextlib.contextmanager
     def watching(self, project: str, notice: Callable[[str, str], None]) -> Iterator[None]:
-        """Call `notice` with event and service when a container of the project starts, dies or changes its health."""
+        """Call `notice` with event and service when a container of the project starts, dies or changes its health.
+
+        So too when a container that was created meanwhile is connected to a network.
+        """
         where = ["-H", self.socket] if self.socket else []
-        form = f'{{{{.Action}}}}\t{{{{index .Actor.Attributes "{SERVICE_LABEL}"}}}}'
-        args = ["docker", *where, "events", "--format", form, "--filter", "type=container"]
-        args += ["--filter", f"label={PROJECT_LABEL}={project}"]
-        args += [part for e in ("start", "die", "health_status", "destroy") for part in ("--filter", f"event={e}")]
+        attributes = (
+            f'{{{{index .Actor.Attributes "{name}"}}}}' for name in (PROJECT_LABEL, SERVICE_LABEL, "container")
+        )
+        form = "\t".join(["{{.Action}}", "{{.Actor.ID}}", *attributes])
+        args = ["docker", *where, "events", "--format", form]
+        # Not by label: a network's events have none.
+        args += [part for event in _EVENTS for part in ("--filter", f"event={event}")]
         with lines(args, timeout=PULL_SECONDS) as (stream, child):
 
             def read() -> None:
+                created: dict[str, str] = {}
                 for line in stream:
-                    action, _, service = line.strip().partition("\t")
-                    notice(action, service)
+                    action, identity, of, service, connected = (*line.split("\t"), "", "", "", "")[:5]
+                    if action == "create" and of == project:
+                        created[identity] = service
+                    if of == project or connected in created:
+                        notice(action, created.get(connected, service))
 
             reading = threading.Thread(target=read, daemon=True)
             reading.start()

@@ -190,10 +190,11 @@ class Executor:
     def _point_to_own(self, names: Sequence[str]) -> None:
         self._point({name: alias(name, self.hashes[name]) for name in names if name in self.hashes})
 
-    def _asked_once_started(self, name: str, events: wait.Watch) -> AbstractContextManager[None]:
+    def _asked_once_known(self, name: str, events: wait.Watch) -> AbstractContextManager[None]:
         """Let proxies ask a replaced container by its own name at once: under the service's they know the old address.
 
-        Of several replicas some still run, and are asked by the service's name.
+        Nobody is at the old one any more, so a request would wait until it is given up; the new one refuses at once
+        until it listens. Of several replicas some still run, and are asked by the service's name.
         """
         if name not in self.switched or self.project.services[name].replicas != 1:
             return nullcontext()
@@ -203,7 +204,8 @@ class Executor:
             with suppress(OnevmError):
                 self._point_to_own([name])
 
-        return events.at_start(name, point)
+        networks = self.project.services[name].definition.get("networks") or ()
+        return events.once_known(name, len(networks), point)
 
     def _present(self, stack: str, services: list[ComposeService]) -> list[ComposeService]:
         there = {c.service for c in self.engine.containers(stack) if c.state != "created"}
@@ -242,7 +244,7 @@ class Executor:
             # Compose that looks at dependencies would bring them to their replicas, and choose itself which ones go.
             others = self.doubled.keys() - plan.services("recreate", "start") - set(together)
             left = [f"--scale={other}={self.doubled[other]}" for other in sorted(others) if not modern]
-            with self.timings.phase("start", name), self._asked_once_started(name, events):
+            with self.timings.phase("start", name), self._asked_once_known(name, events):
                 host_compose.up(
                     self.folder, release, self.compose, together, flags=[*flags, *left], timeout=self._limit(together)
                 )

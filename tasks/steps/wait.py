@@ -27,30 +27,35 @@ class Watch:
 
     count: int = 0
     changed: threading.Condition = field(default_factory=threading.Condition)
-    _starts: Counter[str] = field(default_factory=Counter)
+    _seen: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def notice(self, action: str, service: str) -> None:
         """Take note of an event."""
         with self.changed:
             self.count += 1
-            self._starts[service] += action == "start"
+            self._seen[action, service] += 1
             self.changed.notify_all()
 
     @contextmanager
-    def at_start(self, service: str, act: Callable[[], None]) -> Iterator[None]:
-        """Do something, in a thread of its own, as soon as a container of a service starts within the block."""
-        before, over = self._starts[service], threading.Event()
+    def once_known(self, service: str, networks: int, act: Callable[[], None]) -> Iterator[None]:
+        """Do something, in a thread of its own, as soon as a new container of a service can be found by its names.
 
-        def started() -> bool:
-            return self._starts[service] > before
+        That is within the block, when it is connected to so many networks, and at the latest when it has started.
+        """
+        connects, starts, over = self._seen["connect", service], self._seen["start", service], threading.Event()
 
-        def when_started() -> None:
+        def known() -> bool:
+            return (
+                self._seen["connect", service] >= connects + max(networks, 1) or self._seen["start", service] > starts
+            )
+
+        def when_known() -> None:
             with self.changed:
-                self.changed.wait_for(lambda: started() or over.is_set())
-            if started():
+                self.changed.wait_for(lambda: known() or over.is_set())
+            if known():
                 act()
 
-        waiting = threading.Thread(target=when_started, daemon=True)
+        waiting = threading.Thread(target=when_known, daemon=True)
         waiting.start()
         try:
             yield

@@ -48,7 +48,7 @@ def _of_file(file: str, text: str, services: frozenset[str], *, mounted: bool) -
         for name in _named(line):
             if name in services:
                 what = f"asks {name} by its own name: while it is replaced, requests wait or fail"
-                mend = f"dynamic a {{ name {{file./{UPSTREAMS}/{name}}}; port …; refresh 100ms }}"
+                mend = f"dynamic a {{ name {{file./{UPSTREAMS}/{name}}}; port …; refresh 1s }}"
                 yield Lack(rule="proxy-asks-service", file=file, line=number, what=what, mend=mend)
     if not reads:
         return
@@ -64,7 +64,7 @@ def _of_file(file: str, text: str, services: frozenset[str], *, mounted: bool) -
         yield Lack(rule="proxy-no-retry", file=file, line=first, what=what, mend=mend)
     if not re.search(r"\brefresh\s+\d", code):
         what = "the addresses behind a name are kept for a minute"
-        mend = "refresh 100ms   # beside the name"
+        mend = "refresh 1s   # beside the name"
         yield Lack(rule="proxy-caches-addresses", file=file, line=first, what=what, mend=mend)
 
 

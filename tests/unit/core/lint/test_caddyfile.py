@@ -67,7 +67,7 @@ def test_services_that_cannot_be_replaced_start_first_may_be_asked_by_name() -> 
 
 def test_what_to_write_is_said() -> None:
     (lack,) = lacks({"Caddyfile": b"reverse_proxy web:80"}, frozenset({"web"}), mounted=True)
-    assert lack.mend == "dynamic a { name {file./upstreams/web}; port …; refresh 100ms }"
+    assert lack.mend == "dynamic a { name {file./upstreams/web}; port …; refresh 1s }"
 
 
 def test_other_files_are_left_alone() -> None:

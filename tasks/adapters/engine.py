@@ -142,9 +142,12 @@ class Engine:
         """Return which of these references the engine has."""
         from concurrent.futures import ThreadPoolExecutor
 
-        asked = sorted(set(images))
+        asked = set(images)
+        # Of many, most are there; one that the list has by another name is asked for by itself.
+        listed = frozenset(asked & self.sizes().keys() if len(asked) > MOST_QUESTIONS else ())
+        rest = sorted(asked - listed)
         with ThreadPoolExecutor(MOST_QUESTIONS) as pool:
-            return frozenset(i for i, found in zip(asked, pool.map(self._image, asked), strict=True) if found)
+            return listed | {i for i, found in zip(rest, pool.map(self._image, rest), strict=True) if found}
 
     def _image(self, reference: str) -> Mapping[str, Any] | None:
         if self._socket:

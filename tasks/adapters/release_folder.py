@@ -8,6 +8,7 @@ import base64
 import hashlib
 import io
 import json
+import re
 import shlex
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -89,10 +90,12 @@ done; echo; echo "$recorded"
 readlink current || exit 0
 cat current/release.json 2>/dev/null || exit 0
 """
+# One program for all of them, which heads each with its name.
 _HISTORY = """cd "$1/releases" 2>/dev/null || exit 0
-for file in */release.json; do [ -f "$file" ] && cat "$file" && printf '\\000'; done
+tail -v -n +1 -- */release.json 2>/dev/null
 exit 0
 """
+_HEADING = re.compile(r"^==> (.+)/release\.json <==\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,10 +169,11 @@ class ReleaseFolder:
     def releases(self) -> tuple[tuple[Release, ...], tuple[str, ...]]:
         """Return all recorded releases, newest first, and a note for each record that cannot be read."""
         found, notes = [], []
-        for document in self._script(_HISTORY).split("\0"):
+        _, *parts = _HEADING.split(self._script(_HISTORY))
+        for identity, document in zip(parts[::2], parts[1::2], strict=True):
             if document.strip():
                 try:
-                    found.append(from_json(document, f"a release.json under {self.path}/releases"))
+                    found.append(from_json(document, f"{self.path}/releases/{identity}/release.json"))
                 except OnevmError as error:
                     notes.append(str(error))
         return tuple(sorted(found, key=lambda r: r.id, reverse=True)), tuple(notes)

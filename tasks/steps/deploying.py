@@ -25,8 +25,9 @@ from tasks.steps import (
     summary,
     variables,
 )
-from tasks.steps import deploy as deployment
 from tasks.steps.candidate import Candidate
+from tasks.steps.deploy import deploy as carry_through
+from tasks.steps.deployment import Deployment, performer
 from tasks.steps.images import Image
 from tasks.steps.measuring import Measuring
 from tasks.steps.once import once
@@ -184,7 +185,7 @@ def _under_lock(
     """Take the lock, find out what is to run, and bring the stack there."""
     with noted.timings.phase("reach"):
         folder, host, screen = r.folder(stack), r.host(stack), r.screen
-    holder = {"performer": deployment.performer(), "since": run.now(), "doing": doing}
+    holder = {"performer": performer(), "since": run.now(), "doing": doing}
     wait = variables.seconds("lock_wait", run.LOCK_SECONDS)
     with ExitStack() as held:
         with noted.timings.phase("lock"):
@@ -200,7 +201,7 @@ def _under_lock(
             for text in planning.notes_on(current):
                 screen.warn(f"{stack.name}: {text}")
             found = candidate(current)
-        d = deployment.Deployment(
+        d = Deployment(
             stack=stack,
             folder=folder,
             host=host,
@@ -216,7 +217,7 @@ def _under_lock(
             built=on_host.ON_HOST if any(not image.pushed for image in images.values()) else "",
             restores=restores(),
         )
-        result = deployment.deploy(d, current, found, only=only)
+        result = carry_through(d, current, found, only=only)
     return Done(deployment=d, result=result, images=images)
 
 

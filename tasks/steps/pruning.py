@@ -18,7 +18,8 @@ from tasks.core.model import Stack
 from tasks.core.prune import Judged, JudgedImage, is_ours, judge, judge_images, repository_of, subject_of, tag_of
 from tasks.core.reference import Reference
 from tasks.core.release import Release
-from tasks.steps import deploy, run, stored, variables
+from tasks.steps import run, stored, variables
+from tasks.steps.deployment import performer
 from tasks.steps.holdings import Holdings, hold, there
 
 GRACE_SECONDS = 3600.0
@@ -114,7 +115,7 @@ class Prune:
         """Prune a stack, under its lock on each host that has it; what stopped it is in the result."""
         found = Pruned(stack=name)
         stack = self.r.project.stacks[name]
-        holder = {"performer": deploy.performer(), "since": run.now(), "doing": f"prune of {name}"}
+        holder = {"performer": performer(), "since": run.now(), "doing": f"prune of {name}"}
         wait = variables.seconds("lock_wait", run.LOCK_SECONDS)
         try:
             with ExitStack() as locks:

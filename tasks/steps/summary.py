@@ -7,7 +7,7 @@ from tasks.core.durations import spoken
 from tasks.core.errors import OnevmError
 from tasks.core.measured import PHASES, Measured
 from tasks.core.sizes import spoken as bytes_spoken
-from tasks.steps.deploy import Deployment, Result
+from tasks.steps.deployment import Deployment, Result
 from tasks.steps.images import Image
 from tasks.steps.output import Screen
 from tasks.steps.timings import since_start

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from tasks.adapters.engine import PULL_SECONDS, READ_SECONDS, REMOVE_SECONDS, Engine, explained
+from tasks.adapters.engine import Engine
+from tasks.adapters.engine_access import PULL_SECONDS, READ_SECONDS, REMOVE_SECONDS, explained
 from tasks.adapters.process import CommandFailed, piped, run
 from tasks.core.errors import OnevmError
 from tasks.core.lint.inventory import MOST_BYTES, File, Image, Inventory, Layer

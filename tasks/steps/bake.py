@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from tasks.adapters import buildx, context_names, temporary
-from tasks.adapters.engine import Engine, check_version
+from tasks.adapters.engine import Engine
+from tasks.adapters.engine_access import check_version
 from tasks.core import bake as bakefile
 from tasks.core.build import BuildDefinition
 from tasks.core.errors import OnevmError, UsageError

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from tasks.adapters import buildx, host_compose, whales
-from tasks.adapters.engine import check_version
+from tasks.adapters.engine_access import check_version
 from tasks.core.errors import OnevmError
 from tasks.core.model import Stack
 from tasks.steps.run import Run

@@ -5,7 +5,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from tasks.adapters import host_compose
-from tasks.adapters.engine import Engine, check_version
+from tasks.adapters.engine import Engine
+from tasks.adapters.engine_access import check_version
 from tasks.adapters.host_compose import Resolved
 from tasks.adapters.release_folder import ReleaseFolder
 from tasks.core import compose, desired, networks, volumes

@@ -5,6 +5,7 @@ a plan asks thousands. It is imported when the first request is made.
 """
 
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -39,6 +40,7 @@ class Connections:
 
     def __init__(self, *, connect: float, read: float) -> None:
         self._timeout = Timeout(connect=connect, read=read)
+        self._read = read
         self._deadlines = Deadlines(read)
         self._guard = threading.Lock()
         self._managers: list[PoolManager] = []
@@ -90,7 +92,7 @@ class Connections:
             return None
         pool = server.pool
         connected: Any = pool._get_conn()  # noqa: SLF001 - what its own `urlopen` does
-        kept = connected
+        kept, began = connected, time.monotonic()
         try:
             if connected.is_closed:
                 return None
@@ -101,6 +103,11 @@ class Connections:
             kept = connected if found.lasting else None
         except TimeoutError as error:
             raise ReadTimeoutError(pool, target, str(error)) from error
+        except (head.Closed, ConnectionError) as error:
+            # An idle connection may end just now; one that was ended for being late took its time.
+            if time.monotonic() - began < self._read / 2:
+                return None
+            raise ProtocolError("Connection aborted.", error) from error
         except OSError as error:
             raise ProtocolError("Connection aborted.", error) from error
         finally:

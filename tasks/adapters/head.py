@@ -18,6 +18,10 @@ class Malformed(OSError):
     """The other side ended the connection, or sent what is no answer."""
 
 
+class Closed(Malformed):
+    """The other side had ended the connection before it answered anything."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Head:
     """An answer without a body.
@@ -83,7 +87,7 @@ def _next_head(connected: socket.socket, data: bytes) -> tuple[list[str], bytes]
             raise Malformed("a head without an end")
         more = connected.recv(LONGEST)
         if not more:
-            raise Malformed("the connection was closed without an answer" if not data else "half an answer")
+            raise Malformed("half an answer") if data else Closed("the connection was closed without an answer")
         data += more
 
 

@@ -43,9 +43,10 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
     with d.timings.phase("look"):
         d.folder.drop(current.unrecorded)
         candidate = target.narrowed(candidate, current.release, only)
-        aim = target.look(
-            d.stack, d.folder, d.host.engine, candidate, only=only, resolving=d.resolving, coming=d.coming
-        )
+        # What runs is there, whatever was pulled again.
+        runs = {service.image for service in current.release.services.values()} if current.release else set()
+        coming = d.coming.keys() - runs
+        aim = target.look(d.stack, d.folder, d.host.engine, candidate, only=only, resolving=d.resolving, coming=coming)
     starting = frozenset(c.service for c in aim.observed.containers if c.health == "starting" and not c.one_off)
     unfinished = bool(starting) or bool(current.switching)
     if current.release and candidate.matches(current.release) and not aim.plan and not unfinished:

@@ -216,13 +216,21 @@ def delays(vm: Vm) -> list[str]:
     return [*found, *(path.name for path in link(vm).parent.glob(f"{link(vm).name}-*"))]
 
 
+def delay(vm: Vm, **how: str) -> None:
+    """Delay packets, where this machine can."""
+    done = vm.slow(**how, check=False)
+    if "a delay needs a kernel" in done.stderr:
+        pytest.skip("this machine delays no packets")
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_delayed_link_takes_its_time_each_way_and_carries_everything(vm: Vm) -> None:
     assert delays(vm) == []
-    vm.slow(delay="40ms", rate="20mbit")
+    delay(vm, delay="40ms", rate="20mbit")
     assert delays(vm)
     assert handshake(vm) >= 0.08
     assert len(vm.run("head -c 500000 /dev/zero | tr '\\0' x")) == 500_000
-    vm.slow(delay="20ms")
+    delay(vm, delay="20ms")
     assert handshake(vm) >= 0.04
     vm.fast()
     assert delays(vm) == []
@@ -238,7 +246,7 @@ def test_a_connection_lives_on_when_its_link_becomes_slow_and_fast_and_is_cut_me
         assert ssh.stdout
         ssh.stdin.write(b"before\n")
         assert ssh.stdout.readline() == b"before\n"
-        vm.slow(delay="30ms")
+        delay(vm, delay="30ms")
         ssh.stdin.write(b"slow\n")
         assert ssh.stdout.readline() == b"slow\n"
         vm.cut()
@@ -278,7 +286,7 @@ def test_up_again_changes_nothing(vm: Vm) -> None:
 
 
 def test_up_mends_a_link_whose_line_was_killed(vm: Vm) -> None:
-    vm.slow(delay="5ms")
+    delay(vm, delay="5ms")
     if not (vm.state / "line.pid").exists():
         pytest.skip("this kernel delays packets itself")
     os.kill(int((vm.state / "line.pid").read_text().split()[0]), signal.SIGKILL)
@@ -290,7 +298,7 @@ def test_up_mends_a_link_whose_line_was_killed(vm: Vm) -> None:
 def test_after_a_power_cut_it_boots_with_what_it_had(own_vm: Vm) -> None:
     own_vm.run(f"echo kept >{own_vm.root}/file")
     own_vm.docker("run", "-d", "--restart=always", "--name", "again", f"{BUSYBOX}:1", "sleep", "1000")
-    own_vm.slow(delay="5ms")
+    delay(own_vm, delay="5ms")
     pids = processes(own_vm) - {int((own_vm.state / "forward.pid").read_text().split()[0])}
     assert len(pids) > 5
     os.kill(own_vm.pid(), signal.SIGKILL)
@@ -307,7 +315,7 @@ def test_down_leaves_nothing_whatever_was_killed(own_vm: Vm, killed: tuple[str, 
     users = Path("/etc/passwd").read_text(encoding="utf-8")
     engine = engine_here()
     own_vm.docker("run", "-d", "--name", "left", f"{BUSYBOX}:1", "sleep", "1000")
-    own_vm.slow(delay="5ms")
+    delay(own_vm, delay="5ms")
     pids, veth = processes(own_vm), link(own_vm)
     assert alive(pids) == pids
     for record in (own_vm.state / f"{part}.pid" for part in killed):

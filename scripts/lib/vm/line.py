@@ -16,8 +16,10 @@ import re
 import select
 import signal
 import socket
+import stat
 import struct
 import sys
+import tempfile
 import time
 from collections import deque
 
@@ -50,11 +52,21 @@ def bits(text: str) -> float:
     return float(found[1]) * factor * (8 if found[4] == "bps" else 1)
 
 
+def tun() -> int:
+    """Opens the kernel's TUN driver, also where nobody has made its node."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+    with tempfile.TemporaryDirectory() as folder:
+        node = f"{folder}/tun"
+        os.mknod(node, stat.S_IFCHR | 0o600, os.makedev(10, 200))
+        return os.open(node, os.O_RDWR | os.O_NONBLOCK)
+
+
 class Direction:
     """One direction of the line: what is read from one end's TAP leaves the same end when its time has come."""
 
     def __init__(self, device: str, delay: float, rate: float) -> None:
-        self.source = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+        self.source = tun()
         fcntl.ioctl(self.source, TUN_SET, struct.pack("16sH22x", f"{device}-slow".encode(), TAP | NO_HEADER))
         self.sink = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         self.sink.bind((device, 0))

@@ -12,7 +12,6 @@ from typing import Any
 from tasks.core.plan import summed
 from tasks.core.plurals import counted
 from tasks.steps import outcome, planning, run, selection, variables
-from tasks.steps.bake import MOST_ROWS
 from tasks.steps.commits import Commits
 from tasks.steps.naming import Task, broken, tree
 from tasks.steps.once import once
@@ -22,6 +21,7 @@ from tasks.steps.project import project
 
 DOC = "what a deploy would do, and why; changes nothing"
 WOULD_CHANGE = 10
+MOST_ROWS = 30
 
 
 @action

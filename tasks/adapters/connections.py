@@ -97,7 +97,7 @@ class Connections:
             if connected.is_closed:
                 return None
             kept = None
-            connected.sock.settimeout(self._timeout.read_timeout)
+            connected.sock.settimeout(self._read)
             with self._deadlines.on(connected.sock):
                 found = head.asked(connected.sock, request)
             kept = connected if found.lasting else None

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
+from tasks.adapters import shares
 from tasks.adapters.engine_access import MOST_INSPECTED, MOST_QUESTIONS, PULL_SECONDS, REMOVE_SECONDS
 from tasks.adapters.engine_images import Images
 from tasks.adapters.process import GRACE_SECONDS, lines
@@ -50,11 +51,8 @@ class Engine(Images):
     def inspect(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         """Return what `docker inspect` says of containers; those that vanished meanwhile are left out."""
         if self._socket and ids:
-            from concurrent.futures import ThreadPoolExecutor
-
             # Through a connection to a VM each question takes its time, and one does not need the other's answer.
-            with ThreadPoolExecutor(MOST_QUESTIONS) as pool:
-                found = list(pool.map(lambda i: self._get(f"/containers/{i}/json"), ids))
+            found = shares.ask(lambda i: self._get(f"/containers/{i}/json"), ids, threads=MOST_QUESTIONS)
             return [entry for entry in found if entry is not None]
         if not ids:
             return []

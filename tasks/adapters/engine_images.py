@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from tasks.adapters import shares
 from tasks.adapters.engine_access import (
     MOST_INSPECTED,
     MOST_QUESTIONS,
@@ -28,14 +29,12 @@ class Images(Access):
 
     def present(self, images: Iterable[str]) -> frozenset[str]:
         """Return which of these references the engine has."""
-        from concurrent.futures import ThreadPoolExecutor
-
         asked = set(images)
         # Of many, most are there; one that the list has by another name is asked for by itself.
         listed = frozenset(asked & self.sizes().keys() if len(asked) > MOST_QUESTIONS else ())
         rest = sorted(asked - listed)
-        with ThreadPoolExecutor(MOST_QUESTIONS) as pool:
-            return listed | {i for i, found in zip(rest, pool.map(self._image, rest), strict=True) if found}
+        found = shares.ask(self._image, rest, threads=MOST_QUESTIONS)
+        return listed | {i for i, image in zip(rest, found, strict=True) if image}
 
     def _image(self, reference: str) -> Mapping[str, Any] | None:
         if self._socket:

@@ -30,6 +30,9 @@ rm -rf "$1/releases/.$2"; mkdir "$1/releases/.$2"
 tar -xf - -C "$1/releases/.$2"
 rm -rf "$1/releases/$2"; mv "$1/releases/.$2" "$1/releases/$2"
 """
+# In upstreams/: has a proxy ask the name $2 for the service $1.
+_ASK = """ask() { printf %s "$2" > ".$1.new"; mv -f ".$1.new" "$1"; }
+"""
 # $1 folder, $2 release; on standard input, one a line: "+ path" to put in place, "- path" to take away,
 # "= service name" to have a proxy ask that name.
 _PLACE = """set -eu; umask 022; cd "$1"; echo "$2" > .switching-new; mv -f .switching-new switching; cd project
@@ -37,8 +40,7 @@ while IFS= read -r line; do
   mark=${line%% *}; path=${line#* }
   if [ "$mark" = - ]; then rm -f -- "$path"; continue; fi
   if [ "$mark" = = ]; then
-    mkdir -p upstreams; cd upstreams; service=${path%% *}
-    printf %s "${path#* }" > ".$service.new"; mv -f ".$service.new" "$service"; cd ..; continue
+    mkdir -p upstreams; cd upstreams; ask "${path%% *}" "${path#* }"; cd ..; continue
   fi
   case "$path" in */*) mkdir -p -- "${path%/*}";; esac
   if [ -d "$path" ] && [ ! -L "$path" ]; then rmdir -- "$path"; fi
@@ -49,7 +51,7 @@ done
 _POINT = """set -eu; umask 022; mkdir -p "$1/project/upstreams"; cd "$1/project/upstreams"
 while read -r service name; do
   echo "$service $(cat "$service" 2>/dev/null)"
-  if [ -n "$name" ]; then printf %s "$name" > ".$service.new"; mv -f ".$service.new" "$service"; fi
+  if [ -n "$name" ]; then ask "$service" "$name"; fi
 done
 """
 _FETCH = """set -eu; cd "$1/releases/$2"; shift 2; tar -cf - -- "$@" | base64
@@ -226,7 +228,7 @@ class ReleaseFolder:
         """
         marks = [f"+ {path}\n" for path in files] + [f"- {path}\n" for path in gone]
         marks += [f"= {service} {name}\n" for service, name in sorted((asked or {}).items())]
-        self._script(_PLACE, release_id, data="".join(marks).encode())
+        self._script(_ASK + _PLACE, release_id, data="".join(marks).encode())
 
     def point(self, names: Mapping[str, str]) -> dict[str, str]:
         """Tell proxies which name to ask for each service, by renames; returns what they asked before.
@@ -236,7 +238,7 @@ class ReleaseFolder:
         """
         if not names:
             return {}
-        said = self._script(_POINT, data="".join(f"{s} {n}\n" for s, n in sorted(names.items())).encode())
+        said = self._script(_ASK + _POINT, data="".join(f"{s} {n}\n" for s, n in sorted(names.items())).encode())
         return {service: name.strip() for service, _, name in (line.partition(" ") for line in said.splitlines())}
 
     def record(

@@ -26,9 +26,6 @@ from tasks.steps.once import once
 from tasks.steps.settle import culprits, settle
 from tasks.steps.timings import Timings, merged, since_start
 
-MOST_ROWS = 30
-KEY_DIGITS = 12
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Oven:
@@ -196,7 +193,7 @@ def bake(r: run.Run, result: Batch, stale: list[Image], oven: Oven) -> None:
         )
     for image in stale:
         done = image.state == "built"
-        key = f"content key {image.keyed.key[:KEY_DIGITS]}" if done else ""
+        key = f"content key {image.keyed.key[: events.KEY_DIGITS]}" if done else ""
         r.screen.end(image.name, "pushed" if image.digest else image.state, ok=done, note=key)
     for target in sorted(blamed, key=[*baked.solve.errors, *by_target].index):
         if by_target[target].error:

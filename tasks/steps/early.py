@@ -73,6 +73,8 @@ def pull(r: "Run", stack: Stack, images: "Sequence[Image]") -> None:
     from tasks.steps import room
 
     pins = [image.pin for image in images if image.state == "built" and image.digest]
+    if not pins:
+        return
     checked = later.begun(partial(room.check, r, stack, pins))
     r.coming[stack.name] = {
         pin: Coming(room=checked, pulled=later.begun(partial(_pulled, r, stack, pin, checked))) for pin in pins

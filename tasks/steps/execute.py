@@ -139,17 +139,16 @@ class Executor:
     def _renew(self, plan: Plan, release: PurePosixPath, events: wait.Watch) -> frozenset[str]:
         """Make networks anew, and replace in one `up` all that is in them; returns the services that were."""
         names = [op.service for op in plan.of("renew")]
+        if not names:
+            return frozenset()
         services = self.project.active()
         own = networks.own(self.project.definition, services.values())
         inside = networks.inside(own, services.values(), names) & plan.services("recreate")
         inside |= {other for name in inside for other in followers(name, services)}
-        if not names:
-            return inside
         for name in sorted(inside):
             self.screen.begin(f"{plan.stack}.{name}", "replacing")
-        modern = host_compose.version(self.folder.transport) >= host_compose.NO_DEPS_IS_SAFE
         # Their containers know the network by its id: nothing but another container comes into the new one.
-        flags = ["--force-recreate", *(["--no-deps"] if modern else [])]
+        flags = ["--force-recreate", *self._alone()]
         with self.timings.phase("start"):
             host_compose.up(
                 self.folder,
@@ -215,8 +214,7 @@ class Executor:
         self, plan: Plan, release: PurePosixPath, level: list[str], events: wait.Watch, beside: frozenset[str]
     ) -> None:
         # One `up` per service: one call for several stops all before it starts any.
-        modern = host_compose.version(self.folder.transport) >= host_compose.NO_DEPS_IS_SAFE
-        flags = ["--no-deps"] if modern else []
+        flags = self._alone()
         ground = Ground(
             engine=self.engine,
             folder=self.folder,
@@ -243,7 +241,7 @@ class Executor:
             together = [name, *followers(name, services)]
             # Compose that looks at dependencies would bring them to their replicas, and choose itself which ones go.
             others = self.doubled.keys() - plan.services("recreate", "start") - set(together)
-            left = [f"--scale={other}={self.doubled[other]}" for other in sorted(others) if not modern]
+            left = [f"--scale={other}={self.doubled[other]}" for other in sorted(others) if not flags]
             with self.timings.phase("start", name), self._asked_once_known(name, events):
                 host_compose.up(
                     self.folder, release, self.compose, together, flags=[*flags, *left], timeout=self._limit(together)
@@ -258,6 +256,11 @@ class Executor:
         in_place = [name for name in level if name not in beside]
         self._healthy(plan.stack, [self.project.services[name] for name in in_place], events)
         self._point_to_own(in_place)
+
+    def _alone(self) -> list[str]:
+        """Return the flags that keep an `up` to the services it names, as far as this Compose has any to be trusted."""
+        modern = host_compose.version(self.folder.transport) >= host_compose.NO_DEPS_IS_SAFE
+        return ["--no-deps"] if modern else []
 
     def _shift(self, name: str) -> Shift:
         return Shift(

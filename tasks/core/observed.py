@@ -104,3 +104,8 @@ class Observed:
     def of(self, service: str) -> tuple[Container, ...]:
         """Return the service's own containers, without one-off runs and leftovers."""
         return tuple(c for c in self.containers if c.service == service and not c.one_off and not c.is_leftover)
+
+    @property
+    def starting(self) -> frozenset[str]:
+        """The services of which a container has started, and its health is not known yet."""
+        return frozenset(c.service for c in self.containers if c.health == "starting" and not c.one_off)

@@ -47,7 +47,7 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
         runs = {service.image for service in current.release.services.values()} if current.release else set()
         coming = d.coming.keys() - runs
         aim = target.look(d.stack, d.folder, d.host.engine, candidate, only=only, resolving=d.resolving, coming=coming)
-    starting = frozenset(c.service for c in aim.observed.containers if c.health == "starting" and not c.one_off)
+    starting = aim.observed.starting
     unfinished = bool(starting) or bool(current.switching)
     if current.release and candidate.matches(current.release) and not aim.plan and not unfinished:
         return Result(release=current.release, plan=aim.plan, recorded=False)
@@ -148,6 +148,7 @@ def _executor(d: Deployment, aim: target.Target, compose: tuple[str, ...]) -> Ex
             for name, service in aim.project.active().items()
             if (count := len(aim.observed.of(name))) not in {0, service.replicas}
         },
+        starting=aim.observed.starting,
     )
 
 
@@ -196,11 +197,9 @@ def _place(
     d.folder.place(release_id, sorted(files), sorted(before.keys() - files.keys()), asked)
 
 
-def _carry_out(
-    d: Deployment, executor: Executor, aim: target.Target, release_id: str, starting: frozenset[str]
-) -> None:
+def _carry_out(d: Deployment, executor: Executor, aim: target.Target, release_id: str, awaited: frozenset[str]) -> None:
     executor.sweep(aim.plan)
-    executor.switch(aim.plan, d.folder.folder_of(release_id), starting)
+    executor.switch(aim.plan, d.folder.folder_of(release_id), awaited)
     executor.remove(aim.plan)
 
 

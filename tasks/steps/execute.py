@@ -25,6 +25,8 @@ from tasks.steps.timings import Timings
 UP_MARGIN_SECONDS = 120.0
 PARALLEL_PULLS = 4
 PARALLEL_STARTS = 8
+# What has just been started gets so long to answer before it is replaced again.
+CHANCE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +47,7 @@ class Executor:
         switched: the services whose name a proxy reads from a file.
         drains: by service, seconds for its old copies to finish what they have.
         doubled: services of which there are more or fewer containers than replicas, and how many.
+        starting: services of which a container has started and is not healthy yet.
     """
 
     engine: Engine
@@ -55,6 +58,7 @@ class Executor:
     switched: frozenset[str]
     drains: Mapping[str, float]
     doubled: Mapping[str, int]
+    starting: frozenset[str]
     screen: Screen
     timings: Timings
     login: Callable[[], Mapping[str, str]]
@@ -107,19 +111,20 @@ class Executor:
         """Remove what a killed deploy left behind."""
         self.engine.remove([op.service for op in plan.of("sweep")], grace_seconds=0)
 
-    def switch(self, plan: Plan, release: PurePosixPath, starting: frozenset[str]) -> None:
+    def switch(self, plan: Plan, release: PurePosixPath, awaited: frozenset[str]) -> None:
         """Create, start and replace containers in dependency order, and wait until they are healthy.
 
         Args:
             plan: the operations.
             release: the folder of the staged release.
-            starting: more services to wait for.
+            awaited: more services to wait for.
 
         Raises:
             OnevmError: a service failed; what was not begun is left alone.
         """
         services = self.project.active()
         with wait.watch(self.engine, plan.stack) as events:
+            self._let_start(plan, events)
             created = plan.services("create")
             changed = plan.services("recreate", "start") - self._renew(plan, release, events)
             beside = _beside(plan)
@@ -127,8 +132,17 @@ class Executor:
                 self._create(plan.stack, release, sorted(created), events)
             for level in start_levels(services, changed):
                 self._replace(plan, release, level, events, beside)
-            rest = starting - created - changed
+            rest = awaited - created - changed
             self._healthy(plan.stack, [services[name] for name in sorted(rest) if name in services], events)
+
+    def _let_start(self, plan: Plan, events: wait.Watch) -> None:
+        """Let what a run before this one has just started answer first, so that two gaps do not become one."""
+        named = self.starting & (plan.services("recreate") - _beside(plan))
+        services = [self.project.services[name] for name in sorted(named)]
+        if services:
+            self.screen.say(f"{plan.stack}: {', '.join(sorted(named))} has just been started: it may answer first")
+            with self.timings.phase("start"):
+                wait.while_starting(self.engine, plan.stack, services, events, CHANCE_SECONDS)
 
     def remove(self, plan: Plan) -> None:
         """Remove the containers of services that are no longer in the Compose files."""

@@ -160,6 +160,21 @@ def until_healthy(
             events.wait(seen, LOOK_SECONDS)
 
 
+def while_starting(
+    engine: Engine, stack: str, services: Sequence[ComposeService], events: Watch, seconds: float
+) -> None:
+    """Return when no container of the services is starting any more, whatever became of it, or when time is over."""
+    until = time.monotonic() + seconds
+    names = {service.name for service in services}
+    while True:
+        seen = events.count
+        if not any(c.health == "starting" and c.state == "running" for c in engine.containers(stack, names)):
+            return
+        if (left := until - time.monotonic()) <= 0:
+            return
+        events.wait(seen, min(left, LOOK_SECONDS))
+
+
 def _by_service(containers: Sequence[Container], names: Collection[str]) -> dict[str, list[Container]]:
     found: dict[str, list[Container]] = {name: [] for name in names}
     for c in containers:

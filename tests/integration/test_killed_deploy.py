@@ -3,13 +3,14 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
 
 from tests.integration.conftest import MakeShop
-from tests.integration.shop import Container, Running, Shop, docker, until
+from tests.integration.shop import SERVE, Container, Running, Shop, docker, until
 
 pytestmark = pytest.mark.engine
 
@@ -101,6 +102,21 @@ def test_after_a_power_cut_the_next_deploy_converges(deployed: Shop, moment: Rea
     until(lambda: not deployed.processes(), "everything is dead")
     deployed.doit("deploy").ok()
     check_converged(deployed, before)
+
+
+def test_what_a_killed_deploy_has_started_may_answer_before_it_is_replaced_again(deployed: Shop) -> None:
+    deployed.dockerfile("b", command=["sh", "-c", f"sleep 6; {SERVE[-1]}"])
+    killed_at(deployed, the_new_one_runs, all_of_it=False)
+    (begun,) = [c.id for c in deployed.containers() if c.service == "b"]
+    deployed.dockerfile("b")
+    deployed.commit("Start at once again")
+    deployed.doit("deploy").ok()
+    assert deployed.running()["b"].id != begun
+    events = docker(
+        "events", "--since=1h", f"--until={time.time()}", f"--filter=container={begun}", "--format={{.Action}}"
+    )
+    happened = [action for action in events.splitlines() if action in {"start", "health_status: healthy", "die"}]
+    assert happened == ["start", "health_status: healthy", "die"]
 
 
 def test_a_step_that_was_begun_is_finished_although_its_run_was_killed(deployed: Shop) -> None:

@@ -112,3 +112,15 @@ def test_the_networks_and_named_volumes_of_a_container_are_read() -> None:
     )
     assert found.networks == frozenset({"shop_back", "lan"})
     assert found.volumes == frozenset({"shop_data"})
+
+
+def test_a_service_is_starting_while_the_health_of_one_of_its_containers_is_not_known() -> None:
+    def with_health(service: str, health: str, oneoff: str = "False") -> dict[str, Any]:
+        labels = {"com.docker.compose.service": service, "com.docker.compose.oneoff": oneoff}
+        return inspected(
+            State={"Status": "running", "Health": {"Status": health}}, Config={"Image": "i", "Labels": labels}
+        )
+
+    found = [with_health("a", "healthy"), with_health("a", "starting"), with_health("b", "unhealthy")]
+    found += [with_health("c", "starting", "True"), with_health("d", "none")]
+    assert Observed(containers=tuple(map(container, found))).starting == frozenset({"a"})

@@ -5,6 +5,7 @@
 `doit list` shows the tasks, `doit help <task>` one of them. The bare command `doit` plans and changes nothing.
 """
 
+import tasks.steps.first
 from tasks.build import task_build
 from tasks.check import task_check
 from tasks.ci import task_ci

@@ -7,10 +7,11 @@ Only looks. services.toml and the Compose files are read by every command before
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from tasks.steps import checking, outcome, run, variables
+from tasks.steps import outcome, run, variables
+from tasks.steps.configuration import start_folder
 from tasks.steps.naming import Task, broken
 from tasks.steps.outcome import action
-from tasks.steps.project import project, start_folder
+from tasks.steps.project import project
 
 DOC = "check tools, engine, registry, hosts, stacks' files; only looks"
 
@@ -19,7 +20,7 @@ DOC = "check tools, engine, registry, hosts, stacks' files; only looks"
 def check() -> None:
     """Look at everything, and end with 1 if something fails."""
     # Every command loads this module, and no other needs the rules.
-    from tasks.steps import listing
+    from tasks.steps import checking, listing
     from tasks.steps.report import report
 
     r = run.run()

@@ -7,15 +7,17 @@ edited by hand is left alone, unless `force=1`. `ci:check` only looks, and ends 
 """
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from tasks.core.errors import OnevmError
-from tasks.core.forge import FORGES
-from tasks.steps import output, variables, workflows
+from tasks.steps import output, variables
 from tasks.steps.naming import Task, broken
 from tasks.steps.outcome import action
 from tasks.steps.project import project
 from tasks.steps.reach import reach
-from tasks.steps.workflows import File
+
+if TYPE_CHECKING:
+    from tasks.steps.workflows import File
 
 DOC = "write workflow files for GitHub and Gitea; ci:check compares them"
 _PLAIN: Task = {"io": {"capture": False}, "uptodate": [False]}
@@ -25,6 +27,10 @@ _BY_HAND = {"edited": "edited by hand", "foreign": "not written by Onevm"}
 @action
 def write(name: str) -> None:
     """Write the files of one forge."""
+    # Every command loads this module, and no other needs these.
+    from tasks.core.forge import FORGES
+    from tasks.steps import workflows
+
     force = variables.flag("force")
     found = workflows.files(project(), [FORGES[name]])
     kept = [] if force else [f for f in found if f.condition in _BY_HAND]
@@ -48,6 +54,9 @@ def write(name: str) -> None:
 @action
 def check() -> None:
     """Say which files are up to date; those that Onevm never wrote are nobody's business."""
+    from tasks.core.forge import FORGES
+    from tasks.steps import workflows
+
     found = workflows.used(workflows.files(project(), FORGES.values()))
     if not found:
         raise OnevmError("there are no workflow files yet", next_step="doit ci, or doit ci:github, or doit ci:gitea")
@@ -56,7 +65,7 @@ def check() -> None:
         raise OnevmError(f"{len(wrong)} of {len(found)} workflow files are not up to date", next_step="doit ci")
 
 
-def _show(states: Iterable[tuple[File, str]]) -> None:
+def _show(states: "Iterable[tuple[File, str]]") -> None:
     rows = [[str(file.repository), file.path, state] for file, state in states]
     output.screen().table("", ["repository", "file", "state"], rows)
 
@@ -70,6 +79,8 @@ def task_ci() -> Iterator[Task]:
     yield {"name": None, "doc": DOC, "actions": None}
     if not reach().verb("ci"):
         return
+    from tasks.core.forge import FORGES
+
     for name, forge in FORGES.items():
         yield {"name": name, "doc": f"write {forge.folder}", "actions": [(write, [name])], **_PLAIN}
     # A name of its own: `doit ci` does not mean it.

@@ -8,12 +8,11 @@
 from collections.abc import Iterator
 
 from tasks.core.errors import OnevmError
-from tasks.steps import outcome, pruned, run, selection, variables
+from tasks.steps import outcome, run, selection, variables
 from tasks.steps.naming import Task, broken, tree
 from tasks.steps.once import once
 from tasks.steps.outcome import action
 from tasks.steps.project import project
-from tasks.steps.pruning import GRACE_SECONDS, Prune
 
 DOC = "what nobody needs, in registry and on hosts; apply=1 deletes it"
 
@@ -26,6 +25,10 @@ def prune() -> None:
 
 @once
 def _prune() -> None:
+    # Every command loads this module, and no other needs these.
+    from tasks.steps import pruned
+    from tasks.steps.pruning import GRACE_SECONDS, Prune
+
     r = run.run()
     applied = variables.flag("apply")
     names = sorted(selection.current().scopes.get("prune") or r.project.stacks)

@@ -21,8 +21,10 @@ def push(name: str) -> None:
     """Push one service, together with all others that are wanted."""
     bake.batch().images[name].demand()
     stack = name.partition(".")[0]
-    publish.publish(stack)
+    # A deploy goes on meanwhile, and waits for it before it needs the names.
+    publish.begin(stack)
     if "push" in selection.current().verbs:
+        publish.publish(stack)
         _show(stack)
 
 

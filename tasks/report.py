@@ -4,16 +4,19 @@ releases on the hosts, .onevm/events.jsonl -> targets, before, now, trend -> .on
 """
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from tasks.core.deploys import Deploy
 from tasks.core.durations import spoken
 from tasks.core.sizes import spoken as bytes_spoken
-from tasks.steps import page, reporting, run, selection, variables
+from tasks.steps import run, selection, variables
 from tasks.steps.naming import Task, broken, tree
 from tasks.steps.once import once
 from tasks.steps.outcome import action
 from tasks.steps.project import project
-from tasks.steps.reporting import StackReport
+
+if TYPE_CHECKING:
+    from tasks.core.deploys import Deploy
+    from tasks.steps.reporting import StackReport
 
 DOC = "what deploys took and cost, against the targets; a page of HTML"
 MOST_ROWS = 8
@@ -27,6 +30,9 @@ def report() -> None:
 
 @once
 def _report() -> None:
+    # Every command loads this module, and no other needs these.
+    from tasks.steps import page, reporting
+
     r = run.run()
     scopes = selection.current().scopes.get("report") or dict.fromkeys(r.project.stacks)
     found = reporting.report(r, scopes)
@@ -45,7 +51,7 @@ def _report() -> None:
     r.screen.say(f"page: {path}")
 
 
-def _show(stack: StackReport) -> None:
+def _show(stack: "StackReport") -> None:
     screen = run.run().screen
     if not stack.deploys:
         screen.say(f"{stack.name}: no release yet; `doit deploy:{stack.name}` makes the first")
@@ -54,7 +60,7 @@ def _show(stack: StackReport) -> None:
     screen.table(stack.name, columns, [_row(one) for one in stack.deploys[: -MOST_ROWS - 1 : -1]])
 
 
-def _row(one: Deploy) -> list[str]:
+def _row(one: "Deploy") -> list[str]:
     longest = max(one.seconds, key=lambda name: one.seconds[name], default="")
     cost = one.measured
     return [

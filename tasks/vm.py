@@ -8,15 +8,17 @@ machine is left alone unless its host is named, `doit vm:local`: it may be someb
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-from tasks.core.caps import MEGABYTE
 from tasks.core.errors import OnevmError, UsageError
-from tasks.steps import guarding, outcome, run, variables
-from tasks.steps.guarding import Guarded, Row
+from tasks.steps import outcome, run, variables
 from tasks.steps.naming import Task, broken
 from tasks.steps.once import once
 from tasks.steps.outcome import action
 from tasks.steps.project import project
+
+if TYPE_CHECKING:
+    from tasks.steps.guarding import Guarded, Row
 
 DOC = "guardrails on hosts: logs, pruning, swap, disk alert; vm:check looks"
 CHECK = "check"
@@ -45,7 +47,10 @@ def vm(hosts: Sequence[str], *, check: bool) -> None:
 
 
 @once
-def _guarded(name: str, check: bool) -> Guarded:
+def _guarded(name: str, check: bool) -> "Guarded":
+    # Every command loads this module, and no other needs this.
+    from tasks.steps import guarding
+
     r = run.run()
     stack = next(stack for stack in r.project.stacks.values() if stack.host == name)
     host = r.project.configuration.hosts[name]
@@ -56,7 +61,7 @@ def _guarded(name: str, check: bool) -> Guarded:
         _show(r, f"{title}: the plan", rows)
         rows = guarding.change(place, rows)
     _show(r, title, rows, notes=True)
-    found = Guarded(
+    found = guarding.Guarded(
         host=name,
         rows=rows,
         proposals=guarding.proposals(place),
@@ -67,7 +72,7 @@ def _guarded(name: str, check: bool) -> Guarded:
     return found
 
 
-def _show(r: run.Run, title: str, rows: Sequence[Row], *, notes: bool = False) -> None:
+def _show(r: run.Run, title: str, rows: "Sequence[Row]", *, notes: bool = False) -> None:
     if variables.as_json():
         return
     r.screen.table(
@@ -78,7 +83,9 @@ def _show(r: run.Run, title: str, rows: Sequence[Row], *, notes: bool = False) -
             r.screen.say(f"{row.item}: {note}")
 
 
-def _report(r: run.Run, found: Guarded) -> None:
+def _report(r: run.Run, found: "Guarded") -> None:
+    from tasks.core.caps import MEGABYTE
+
     if variables.as_json():
         return
     if found.backups:

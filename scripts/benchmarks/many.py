@@ -128,12 +128,13 @@ class Many:
     def _keys(self) -> dict[str, str]:
         from doit.doit_cmd import reset_vars
 
+        from tasks.core import config
         from tasks.core.contents import ReadEveryTime
         from tasks.steps.inputs import Sources
         from tasks.steps.project import load
 
         reset_vars()  # as if doit had started: no `name=value` on its command line
-        project = load(self.folder / "services.toml", self.folder / ".onevm")
+        project = load(config.load(self.folder / "services.toml", os.environ), self.folder / ".onevm")
         definitions = {definition.service: definition for definition in project.built().values()}
         sources = Sources(project.stacks[self.name], definitions, ReadEveryTime())
         return {name: sources.keyed(name).key for name in self.names}

@@ -84,16 +84,25 @@ def is_context(builder: str) -> bool:
     return builder != "default" and meta.is_file()
 
 
+def refuse_legacy() -> None:
+    """Refuse the legacy builder.
+
+    Raises:
+        ToolError: the environment asks for it.
+    """
+    if os.environ.get("DOCKER_BUILDKIT") == "0":
+        raise ToolError(
+            "DOCKER_BUILDKIT=0 asks for the legacy builder, which Onevm refuses", next_step="unset DOCKER_BUILDKIT"
+        )
+
+
 def check_version() -> Version:
     """Return buildx's version.
 
     Raises:
         ToolError: buildx is missing or too old: no other builder is used instead.
     """
-    if os.environ.get("DOCKER_BUILDKIT") == "0":
-        raise ToolError(
-            "DOCKER_BUILDKIT=0 asks for the legacy builder, which Onevm refuses", next_step="unset DOCKER_BUILDKIT"
-        )
+    refuse_legacy()
     try:
         text = run(["docker", "buildx", "version"], timeout=READ_SECONDS).stdout
     except CommandFailed as failed:

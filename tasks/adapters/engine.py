@@ -4,10 +4,16 @@ import contextlib
 import json
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tasks.adapters import shares
-from tasks.adapters.engine_access import MOST_INSPECTED, MOST_QUESTIONS, PULL_SECONDS, REMOVE_SECONDS
+from tasks.adapters.engine_access import (
+    MOST_INSPECTED,
+    MOST_QUESTIONS,
+    PULL_SECONDS,
+    REMOVE_SECONDS,
+    check_version,
+)
 from tasks.adapters.engine_images import Images
 from tasks.adapters.process import GRACE_SECONDS, lines
 from tasks.core.errors import OnevmError
@@ -18,6 +24,12 @@ from tasks.core.volumes import volume
 _EVENTS = ("create", "connect", "start", "die", "health_status", "destroy")
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
+
+
+class _Listed(NamedTuple):
+    id: str
+    service: str
+    image: str
 
 
 class Engine(Images):
@@ -36,17 +48,19 @@ class Engine(Images):
             project: the project.
             services: those of which containers are wanted; None for all.
         """
+        found = self._listed(project)
+        ids = [listed.id for listed in found if services is None or listed.service in services]
+        return tuple(container(entry) for entry in self.inspect(ids))
+
+    def _listed(self, project: str) -> list[_Listed]:
         label = f"{PROJECT_LABEL}={project}"
         if self._socket:
             query = {"all": "true", "filters": {"label": [label]}}
-            listed = self._get("/containers/json", query) or ()
-            found = [(entry["Id"], (entry.get("Labels") or {}).get(SERVICE_LABEL, "")) for entry in listed]
-        else:
-            form = f'{{{{.ID}}}}\t{{{{.Label "{SERVICE_LABEL}"}}}}'
-            out = self._docker("ps", "-a", "--no-trunc", "--format", form, "--filter", f"label={label}").stdout
-            found = [(i, service) for i, _, service in (line.partition("\t") for line in out.splitlines())]
-        ids = [i for i, service in found if services is None or service in services]
-        return tuple(container(entry) for entry in self.inspect(ids))
+            said = self._get("/containers/json", query) or ()
+            return [_Listed(e["Id"], (e.get("Labels") or {}).get(SERVICE_LABEL, ""), e["Image"]) for e in said]
+        form = f'{{{{.ID}}}}\t{{{{.Label "{SERVICE_LABEL}"}}}}\t{{{{.Image}}}}'
+        out = self._docker("ps", "-a", "--no-trunc", "--format", form, "--filter", f"label={label}").stdout
+        return [_Listed(*line.split("\t")) for line in out.splitlines()]
 
     def inspect(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         """Return what `docker inspect` says of containers; those that vanished meanwhile are left out."""
@@ -71,14 +85,20 @@ class Engine(Images):
         """Return the snapshot of a project."""
         from concurrent.futures import ThreadPoolExecutor
 
+        if not self._socket:
+            check_version(self.version(), "local")
+        asked = frozenset(images)
         with ThreadPoolExecutor(4) as pool:
-            present = pool.submit(self.present, images)
-            containers = pool.submit(self.containers, project)
             networks = pool.submit(self._made, "network", "")
             volumes = pool.submit(self._made, "volume", project)
+            listed = self._listed(project)
+            # The list names an image only as long as that name still leads to what the container runs.
+            named = asked & {one.image for one in listed}
+            present = pool.submit(self.present, asked - named)
+            containers = pool.submit(self.inspect, [one.id for one in listed])
             return Observed(
-                containers=containers.result(),
-                images=present.result(),
+                containers=tuple(map(container, containers.result())),
+                images=named | present.result(),
                 networks=tuple(map(network, networks.result())),
                 volumes=tuple(map(volume, volumes.result())),
             )

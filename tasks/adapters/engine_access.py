@@ -6,6 +6,7 @@ time limit. Both mean the engine of DOCKER_HOST or the current context, or a giv
 
 import json
 from collections.abc import Callable, Mapping
+from http.client import NOT_FOUND
 from typing import Any
 
 from tasks.adapters import engine_socket, refusals
@@ -60,6 +61,14 @@ class Access:
             return engine_socket.get(self._socket, path, query, timeout=READ_SECONDS)
         except ToolError as error:
             raise self._explain(error) from None
+
+    def _tell(self, method: str, path: str, query: Mapping[str, Any], *, timeout: float = READ_SECONDS) -> bool:
+        """Return whether what is to be changed was there."""
+        try:
+            status, _ = engine_socket.ask(self._socket, method, path, query, timeout=timeout)
+        except ToolError as error:
+            raise self._explain(error) from None
+        return status != NOT_FOUND
 
     def version(self) -> str:
         """Return the engine's version as it says it.

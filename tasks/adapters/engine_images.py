@@ -16,6 +16,7 @@ from tasks.adapters.engine_access import (
 )
 from tasks.adapters.process import CommandFailed
 from tasks.core.durations import moment
+from tasks.core.errors import OnevmError, ToolError
 from tasks.core.images import CONTENT_KEY_LABEL
 from tasks.core.prune import LocalImage
 from tasks.core.reference import Reference
@@ -124,14 +125,36 @@ class Images(Access):
         return tuple((found.get("RootFS") or {}).get("Layers") or ())
 
     def tag(self, reference: str, name: str) -> None:
-        """Give a local image one more name."""
-        self._docker("image", "tag", reference, name)
+        """Give a local image one more name, `repository:tag`.
+
+        Raises:
+            OnevmError: there is no such image.
+        """
+        if not self._socket:
+            self._docker("image", "tag", reference, name)
+            return
+        repository, _, tag = name.rpartition(":")
+        if not self._tell("POST", f"/images/{quote(reference)}/tag", {"repo": repository, "tag": tag}):
+            raise OnevmError(f"the engine has no image {reference}", next_step="run the same command again")
 
     def untag(self, names: Sequence[str]) -> None:
         """Take names away from local images, as far as they are there and not in use."""
-        if names:
-            self._guard()
+        if not names:
+            return
+        self._guard()
+        if self._socket:
+            shares.ask(self._untagged, names, threads=MOST_QUESTIONS)
+        else:
             self._docker("image", "rm", "--no-prune", *names, check=False, timeout=REMOVE_SECONDS)
+
+    def _untagged(self, name: str) -> None:
+        try:
+            self._tell("DELETE", f"/images/{quote(name)}", {"noprune": "true"}, timeout=REMOVE_SECONDS)
+        except ToolError:
+            raise
+        except OnevmError:
+            # In use: then it stays.
+            return
 
     def pull(self, reference: str, env: Mapping[str, str | Secret]) -> frozenset[str]:
         """Pull an image.

@@ -1,6 +1,6 @@
-"""The Engine API over its Unix socket, for questions that every deploy asks.
+"""The Engine API over its Unix socket, for what every deploy asks, and for the names of images.
 
-Starting the `docker` program costs more than the answer. Only reading, and only what needs no registry login;
+Starting the `docker` program costs more than the answer. Only what is done at once and needs no registry login;
 everything else goes through the program, and so does an engine that is not behind a Unix socket.
 """
 
@@ -18,7 +18,8 @@ from tasks.core.errors import OnevmError, ToolError
 from tasks.core.versions import OLDEST_ENGINE
 
 _DEFAULT = "unix:///var/run/docker.sock"
-API = "/v1.44"
+# Of the oldest engine that Onevm works with (OLDEST_ENGINE): an older one refuses each question, and says why.
+API = "/v1.45"
 
 
 def endpoint(environ: Mapping[str, str]) -> str:
@@ -60,26 +61,44 @@ def get(where: str, path: str, query: Mapping[str, Any] | None = None, *, timeou
         ToolError: no engine answers, or its socket may not be opened.
         OnevmError: the engine answers with an error.
     """
+    status, body = ask(where, "GET", path, query, timeout=timeout)
+    return None if status == http.client.NOT_FOUND else json.loads(body)
+
+
+def ask(
+    where: str, method: str, path: str, query: Mapping[str, Any] | None = None, *, timeout: float
+) -> tuple[int, bytes]:
+    """Return the status and the body of the answer to a request without a body.
+
+    Args:
+        where: the engine, `unix:///…`.
+        method: of HTTP.
+        path: below the API's version.
+        query: parameters; values that are no strings are sent as JSON.
+        timeout: seconds.
+
+    Raises:
+        ToolError: no engine answers, or its socket may not be opened.
+        OnevmError: the engine answers with an error, and not that there is no such thing (404).
+    """
     text = {name: value if isinstance(value, str) else json.dumps(value) for name, value in (query or {}).items()}
-    status, body = _asked(where, f"{API}{path}?{urlencode(text)}", timeout)
-    if status == http.client.NOT_FOUND:
-        return None
-    if status != http.client.OK:
+    status, body = _asked(where, method, f"{API}{path}?{urlencode(text)}", timeout)
+    if status >= http.client.BAD_REQUEST and status != http.client.NOT_FOUND:
         words = body.decode(errors="replace").strip()
         if "client version" in words and "too new" in words:
-            found = json.loads(_asked(where, "/version", timeout)[1])["Version"]
+            found = json.loads(_asked(where, "GET", "/version", timeout)[1])["Version"]
             raise ToolError(
                 f"the Docker engine at {where} is {found}; Onevm needs {OLDEST_ENGINE} or newer",
                 next_step="upgrade Docker there",
             )
-        raise OnevmError(f"the Docker engine refuses GET {path}: {status}", detail=words)
-    return json.loads(body)
+        raise OnevmError(f"the Docker engine refuses {method} {path}: {status}", detail=words)
+    return status, body
 
 
-def _asked(where: str, path: str, timeout: float) -> tuple[int, bytes]:
+def _asked(where: str, method: str, path: str, timeout: float) -> tuple[int, bytes]:
     connection = _Connection(where.removeprefix("unix://"), timeout)
     try:
-        connection.request("GET", path)
+        connection.request(method, path)
         answer = connection.getresponse()
         return answer.status, answer.read()
     except PermissionError:

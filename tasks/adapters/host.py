@@ -1,12 +1,14 @@
 """A host to deploy to: the way to it, its engine, its lock."""
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from tasks.adapters import gauge, lock, remote_lock, ssh
+from tasks.adapters import gauge, later, lock, remote_lock, ssh
 from tasks.adapters.engine import Engine
 from tasks.adapters.gauge import Gauge
 from tasks.adapters.process import CommandFailed
@@ -56,7 +58,11 @@ class Reached(Protocol):
 
     @property
     def engine(self) -> Engine:
-        """Its engine."""
+        """Its engine.
+
+        Raises:
+            OnevmError: it may not be used, or there is none.
+        """
         ...
 
     def another(self) -> "Reached":
@@ -114,12 +120,22 @@ class LocalHost:
 
 
 class RemoteHost:
-    """A VM over SSH; its engine's socket is forwarded through the one connection."""
+    """A VM over SSH; its engine's socket is forwarded through the one connection.
 
-    def __init__(self, connection: ssh.Ssh, socket: str) -> None:
+    Args:
+        connection: the way to it.
+        socket: the forwarded socket: it is being made while the connection is used for something else.
+    """
+
+    def __init__(self, connection: ssh.Ssh, socket: Future[str]) -> None:
         self.transport = connection
-        self.engine = Engine(socket=f"unix://{socket}", explain=connection.explain, guard=connection.check_lock)
         self._socket = socket
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Its engine."""
+        socket = self._socket.result()
+        return Engine(socket=f"unix://{socket}", explain=self.transport.explain, guard=self.transport.check_lock)
 
     def another(self) -> "RemoteHost":
         """Return the same host through the same connection, for work under a lock of its own."""
@@ -153,13 +169,13 @@ def reached(host: Host) -> Iterator[Reached]:
         host: the host of services.toml.
 
     Raises:
-        OnevmError: it cannot be reached, or its engine may not be used.
+        OnevmError: it cannot be reached.
     """
     if host.is_local:
         yield LocalHost(host.name)
         return
     with ssh.connected(host.name, host.address) as connection:
-        yield RemoteHost(connection, _engine_socket(connection, host))
+        yield RemoteHost(connection, later.begun(lambda: _engine_socket(connection, host)))
 
 
 def _engine_socket(connection: ssh.Ssh, host: Host) -> str:

@@ -148,10 +148,8 @@ def make(r: run.Run, *, build: frozenset[str], push: frozenset[str]) -> Batch:
 
 def bake(r: run.Run, result: Batch, stale: list[Image], oven: Oven) -> None:
     """Bake what is stale, in one call; what became of each image is in it, and in the batch."""
-    with ThreadPoolExecutor(1) as pool:
-        engine_version = pool.submit(oven.engine.version)
-        buildx.check_version()
-        check_version(engine_version.result(), oven.host)
+    buildx.refuse_legacy()
+    check_version(oven.engine.version(), oven.host)
     along = _bases(r, stale, result)
     names = bakefile.target_names([i.keyed.definition for i in (*stale, *along)])
     by_target = {names[i.keyed.definition.stack, i.keyed.definition.service]: i for i in stale}
@@ -181,6 +179,9 @@ def bake(r: run.Run, result: Batch, stale: list[Image], oven: Oven) -> None:
             env={**oven.env, **(r.login if needs_login else {}), **secrets},
             tell=tell,
         )
+    if not baked.ok:
+        # One that is missing or too old has built nothing. Asking before would keep every build waiting.
+        buildx.check_version()
     result.baked = tuple(sorted(by_target))
     _note_times(result, by_target, baked.solve)
     blamed = culprits(baked, by_target, names)

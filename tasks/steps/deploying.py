@@ -1,6 +1,7 @@
 """The deploys of a run: its stacks side by side, each with its lock, its candidate and its deployment."""
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import wait
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -12,6 +13,7 @@ from tasks.core.model import Stack
 from tasks.core.release import Release
 from tasks.steps import (
     bake,
+    early,
     events,
     layers,
     on_host,
@@ -74,6 +76,7 @@ def _all(verb: str) -> Ends[Done]:
 def _deploy(r: run.Run, name: str, only: frozenset[str] | None, gate: Gate) -> Done:
     stack = r.project.stacks[name]
     if sha := variables.text("sha"):
+        early.ask_version(r, stack)
         records = recorded.records(r, stack)
 
         def recorded_one(current: Current) -> Candidate:
@@ -89,21 +92,29 @@ def _deploy(r: run.Run, name: str, only: frozenset[str] | None, gate: Gate) -> D
     }
     if images:
         measuring = _after_the_bake(r, name, images)
-    if images and not on_host.wanted():
-        with measuring.timings.phase("push"):
-            publish.publish(name)
+    named = bool(images) and not on_host.wanted()
 
     def checked_out(current: Current) -> Candidate:
+        if named:
+            with measuring.timings.phase("push"):
+                publish.publish(name)
         return ready.candidate(r, stack, images, current.release)
 
     commit = r.sources(stack).commit.sha[:7]
     doing = f"deploy of {name} at commit {commit}"
-    return _go(r, stack, checked_out, only=only, gate=gate, doing=doing, images=images, measuring=measuring)
+    try:
+        return _go(r, stack, checked_out, only=only, gate=gate, doing=doing, images=images, measuring=measuring)
+    except OnevmError:
+        if named:
+            # What was built is for every later run, whatever became of this one.
+            wait([publish.begin(name)])
+        raise
 
 
 def _rollback(r: run.Run, name: str, only: frozenset[str] | None, gate: Gate) -> Done:
     stack = r.project.stacks[name]
     sha = variables.text("sha")
+    early.ask_version(r, stack)
     chosen: list[Release] = []
     records = recorded.records(r, stack)
 
@@ -186,11 +197,14 @@ def _under_lock(
     with noted.timings.phase("reach"):
         folder, host, screen = r.folder(stack), r.host(stack), r.screen
     holder = {"performer": performer(), "since": run.now(), "doing": doing}
-    wait = variables.seconds("lock_wait", run.LOCK_SECONDS)
+    patience = variables.seconds("lock_wait", run.LOCK_SECONDS)
     with ExitStack() as held:
         with noted.timings.phase("lock"):
-            lock = held.enter_context(host.lock(folder, holder, wait_seconds=wait, waiting=screen.say))
+            lock = held.enter_context(host.lock(folder, holder, wait_seconds=patience, waiting=screen.say))
             noted.gauge, current = lock.gauge, lock.current
+        with noted.timings.phase("reach"):
+            # Whether its engine may be used was asked meanwhile; whoever may not is told so before anything is done.
+            _ = host.engine
         with noted.timings.phase("look"):
             noted.before = current.release
             if only is not None and current.release is None:

@@ -1,6 +1,6 @@
 """How doit runs Onevm's tasks."""
 
-from tasks.steps.project import cache_folder
+from tasks.steps.configuration import cache_folder
 from tasks.steps.reporter import Reporter
 
 DOIT_CONFIG = {

@@ -65,7 +65,17 @@ def resolve(r: "Run", stacks: Collection[Stack]) -> None:
 
 def _resolved(r: "Run", stack: Stack) -> host_compose.Resolved:
     contents, _ = read_files(stack)
-    return host_compose.resolve(r.folder(stack), contents, stack.compose)
+    try:
+        return host_compose.resolve(r.folder(stack), contents, stack.compose)
+    except OnevmError:
+        # If there is no Docker, that says more.
+        _ = r.host(stack).engine
+        raise
+
+
+def ask_version(r: "Run", stack: Stack) -> None:
+    """Begin to ask the host of a stack for Compose's version, which replacing needs."""
+    later.begun(lambda: host_compose.ask_version(r.folder(stack).transport))
 
 
 def pull(r: "Run", stack: Stack, images: "Sequence[Image]") -> None:
@@ -75,6 +85,7 @@ def pull(r: "Run", stack: Stack, images: "Sequence[Image]") -> None:
     pins = [image.pin for image in images if image.state == "built" and image.digest]
     if not pins:
         return
+    ask_version(r, stack)
     checked = later.begun(partial(room.check, r, stack, pins))
     r.coming[stack.name] = {
         pin: Coming(room=checked, pulled=later.begun(partial(_pulled, r, stack, pin, checked))) for pin in pins

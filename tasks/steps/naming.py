@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from tasks.core.errors import OnevmError, UsageError
+from tasks.steps import configuration
 from tasks.steps import project as project_module
 from tasks.steps.outcome import action
 from tasks.steps.reach import reach
@@ -96,7 +97,7 @@ def broken(verb: str, doc: str, error: OnevmError) -> Iterator[Task]:
 
     Names of services are unknown then, so every name of this verb on the command line gets a task.
     """
-    named = sorted({word.partition(":")[2] for word in project_module.words() if word.startswith(f"{verb}:")})
+    named = sorted({word.partition(":")[2] for word in configuration.words() if word.startswith(f"{verb}:")})
     task = {"actions": [(_fail, [error])], "uptodate": [False], **_PLAIN}
     yield {"name": None, "doc": doc, "actions": None}
     for name in named or sorted(project_module.project().stacks):

@@ -1,8 +1,9 @@
 """Naming images in the registry by the commit: every built service resolves at it, the unchanged ones too."""
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 
-from tasks.adapters import shares
+from tasks.adapters import later, shares
 from tasks.core.errors import OnevmError
 from tasks.core.images import commit_tag, key_tag
 from tasks.steps import bake, run
@@ -14,13 +15,19 @@ ROUNDS = 5
 
 
 @once
+def begin(stack: str) -> Future[list[None]]:
+    """Begin to give the pushed images of a stack their commit's tags; done once per run."""
+    images = published(stack)
+    return later.begun(lambda: shares.ask(lambda i: _tag(i, tags_of(i)), images, threads=PARALLEL_TAGS))
+
+
 def publish(stack: str) -> None:
-    """Give the pushed images of a stack their commit's tags; done once per run.
+    """Return when the pushed images of a stack have their commit's tags, and the digests that count.
 
     Raises:
         OnevmError: an image is missing, or the registry could not be told.
     """
-    shares.ask(lambda image: _tag(image, tags_of(image)), published(stack), threads=PARALLEL_TAGS)
+    begin(stack).result()
 
 
 def published(stack: str) -> list[Image]:

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from tasks.steps.project import project, words
+from tasks.steps.configuration import words
+from tasks.steps.project import project
 
 # What else is reached through `task_dep`.
 _NEEDS: Mapping[str, tuple[str, ...]] = {

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 
 from tasks.adapters import host_compose
 from tasks.adapters.engine import Engine
-from tasks.adapters.engine_access import check_version
 from tasks.adapters.host_compose import Resolved
 from tasks.adapters.release_folder import ReleaseFolder
 from tasks.core import compose, desired, networks, volumes
@@ -89,11 +88,9 @@ def look(
     reasons = {**(why or {}), **waiting}
     pins = candidate.pins()
     placeholders = dict.fromkeys(waiting, UNBUILT)
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(1) as pool:
         seen = pool.submit(engine.observe, stack.name, pins.values())
-        engine_version = pool.submit(engine.version)
         resolved = _resolved(folder, candidate, resolving)
-        check_version(engine_version.result(), folder.transport.name)
         observed = seen.result()
     definition, active = resolved.pinned({**placeholders, **pins}), resolved.active
     observed = replace(observed, images=observed.images - frozenset(coming))

@@ -1,0 +1,13 @@
+"""What is begun before the rest of Onevm is loaded: a connection takes as long as loading it."""
+
+from contextlib import suppress
+
+import doit
+
+from tasks.core.errors import OnevmError
+from tasks.steps.configuration import configuration
+
+if doit.get_initial_workdir():
+    # Whoever needs services.toml reads it once more then, and says what is wrong with it.
+    with suppress(OnevmError):
+        configuration()

@@ -15,7 +15,7 @@ from statistics import median
 
 CLONE = Path(__file__).resolve().parents[2]
 # As a user's shell has it: what was compiled once is kept.
-_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 BASELINE = (sys.executable, "-c", "import doit.doit_cmd")
 
 
@@ -60,7 +60,7 @@ def _once(command: Sequence[str], code: int) -> Seconds:
     with open(read, "rb") as said:  # noqa: PTH123 - a descriptor
         started = time.perf_counter()
         child = subprocess.Popen(
-            command, cwd=CLONE, env=_ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=write, stderr=write
+            command, cwd=CLONE, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=write, stderr=write
         )
         os.close(write)
         words = said.read()

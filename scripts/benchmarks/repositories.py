@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from scripts.benchmarks.figures import Link
-from scripts.benchmarks.measure import CLONE, doit
+from scripts.benchmarks.measure import CLONE, ENVIRONMENT, doit
 from tests.e2e.vm import Vm, running_vm
 from tests.integration.shop import lab_registry
 
@@ -221,7 +221,7 @@ def run(words: Sequence[str | Path], cwd: Path = CLONE, env: dict[str, str] | No
     Raises:
         RuntimeError: it failed; the message has what it said.
     """
-    done = subprocess.run(words, cwd=cwd, env=os.environ | (env or {}), capture_output=True, text=True, check=False)
+    done = subprocess.run(words, cwd=cwd, env=ENVIRONMENT | (env or {}), capture_output=True, text=True, check=False)
     if done.returncode:
         line = " ".join(map(str, words))
         raise RuntimeError(f"{line} ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")

@@ -4,7 +4,7 @@ Only what Onevm decides with is named; the whole definition of a service stays i
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -103,6 +103,11 @@ class ComposeProject:
     def active(self) -> dict[str, ComposeService]:
         """Services that run: those that no inactive profile holds back."""
         return {name: s for name, s in self.services.items() if s.active}
+
+    def lean_on(self, names: Collection[str]) -> frozenset[str]:
+        """Return the services besides some that these depend on: an `up` of them would look at those, too."""
+        found = {other for name in names if name in self.services for other in self.services[name].depends_on}
+        return frozenset(found.difference(names))
 
     @cached_property
     def followers(self) -> Mapping[str, tuple[str, ...]]:

@@ -13,7 +13,6 @@ from tasks.core.model import Stack
 from tasks.core.release import Release
 from tasks.steps import (
     bake,
-    early,
     events,
     layers,
     on_host,
@@ -76,7 +75,6 @@ def _all(verb: str) -> Ends[Done]:
 def _deploy(r: run.Run, name: str, only: frozenset[str] | None, gate: Gate) -> Done:
     stack = r.project.stacks[name]
     if sha := variables.text("sha"):
-        early.ask_version(r, stack)
         records = recorded.records(r, stack)
 
         def recorded_one(current: Current) -> Candidate:
@@ -114,7 +112,6 @@ def _deploy(r: run.Run, name: str, only: frozenset[str] | None, gate: Gate) -> D
 def _rollback(r: run.Run, name: str, only: frozenset[str] | None, gate: Gate) -> Done:
     stack = r.project.stacks[name]
     sha = variables.text("sha")
-    early.ask_version(r, stack)
     chosen: list[Release] = []
     records = recorded.records(r, stack)
 

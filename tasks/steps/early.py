@@ -73,11 +73,6 @@ def _resolved(r: "Run", stack: Stack) -> host_compose.Resolved:
         raise
 
 
-def ask_version(r: "Run", stack: Stack) -> None:
-    """Begin to ask the host of a stack for Compose's version, which replacing needs."""
-    later.begun(lambda: host_compose.ask_version(r.folder(stack).transport))
-
-
 def pull(r: "Run", stack: Stack, images: "Sequence[Image]") -> None:
     """Begin to pull images of a stack that were just built and pushed."""
     from tasks.steps import room
@@ -85,7 +80,9 @@ def pull(r: "Run", stack: Stack, images: "Sequence[Image]") -> None:
     pins = [image.pin for image in images if image.state == "built" and image.digest]
     if not pins:
         return
-    ask_version(r, stack)
+    project = r.project.compose[stack.name]
+    if any(project.lean_on([image.keyed.definition.service]) for image in images if image.state == "built"):
+        later.begun(lambda: host_compose.ask_version(r.folder(stack).transport))
     checked = later.begun(partial(room.check, r, stack, pins))
     r.coming[stack.name] = {
         pin: Coming(room=checked, pulled=later.begun(partial(_pulled, r, stack, pin, checked))) for pin in pins

@@ -1,7 +1,7 @@
 """Carries out a plan on a host. No decision is made here: the plan says what, the Compose files say in which order."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -71,7 +71,7 @@ class Executor:
         Raises:
             OnevmError: an image cannot be pulled; nothing was changed.
         """
-        if plan.of("recreate", "start"):
+        if any(self.project.lean_on([name]) for name in plan.services("recreate", "start")):
             host_compose.ask_version(self.folder.transport)
         if not plan.of("pull"):
             return
@@ -162,7 +162,7 @@ class Executor:
         for name in sorted(inside):
             self.screen.begin(f"{plan.stack}.{name}", "replacing")
         # Their containers know the network by its id: nothing but another container comes into the new one.
-        flags = ["--force-recreate", *self._alone()]
+        flags = ["--force-recreate", *self._alone(inside)]
         with self.timings.phase("start"):
             host_compose.up(
                 self.folder,
@@ -228,7 +228,6 @@ class Executor:
         self, plan: Plan, release: PurePosixPath, level: list[str], events: wait.Watch, beside: frozenset[str]
     ) -> None:
         # One `up` per service: one call for several stops all before it starts any.
-        flags = self._alone()
         ground = Ground(
             engine=self.engine,
             folder=self.folder,
@@ -236,7 +235,6 @@ class Executor:
             compose=tuple(self.compose),
             events=events,
             screen=self.screen,
-            flags=tuple(flags),
             timings=self.timings,
         )
 
@@ -255,7 +253,9 @@ class Executor:
             together = [name, *followers(name, services)]
             # Compose that looks at dependencies would bring them to their replicas, and choose itself which ones go.
             others = self.doubled.keys() - plan.services("recreate", "start") - set(together)
-            left = [f"--scale={other}={self.doubled[other]}" for other in sorted(others) if not flags]
+            flags = self._alone(together)
+            heeded = others if self.project.lean_on(together) and not flags else ()
+            left = [f"--scale={other}={self.doubled[other]}" for other in sorted(heeded)]
             with self.timings.phase("start", name), self._asked_once_known(name, events):
                 host_compose.up(
                     self.folder, release, self.compose, together, flags=[*flags, *left], timeout=self._limit(together)
@@ -271,8 +271,10 @@ class Executor:
         self._healthy(plan.stack, [self.project.services[name] for name in in_place], events)
         self._point_to_own(in_place)
 
-    def _alone(self) -> list[str]:
+    def _alone(self, names: Collection[str]) -> list[str]:
         """Return the flags that keep an `up` to the services it names, as far as this Compose has any to be trusted."""
+        if not self.project.lean_on(names):
+            return []
         modern = host_compose.version(self.folder.transport) >= host_compose.NO_DEPS_IS_SAFE
         return ["--no-deps"] if modern else []
 
@@ -282,6 +284,7 @@ class Executor:
             config_hash=self.hashes[name],
             switched=name in self.switched,
             drain_seconds=self.drains.get(name, 0.0),
+            flags=tuple(self._alone([name])),
         )
 
     def _limit(self, names: Sequence[str]) -> float:

@@ -38,12 +38,14 @@ class Shift:
         config_hash: what the new copies carry.
         switched: whether a proxy reads its name from a file.
         drain_seconds: how long the old copies go on with the requests they have.
+        flags: of an `up` that shall look at nothing else.
     """
 
     service: ComposeService
     config_hash: str
     switched: bool
     drain_seconds: float
+    flags: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -70,7 +72,6 @@ class Ground:
     compose: tuple[str, ...]
     events: wait.Watch
     screen: Screen
-    flags: tuple[str, ...] = ()
     timings: Timings = field(default_factory=Timings)
 
     def copies(self, service: str) -> list[Container]:
@@ -95,7 +96,7 @@ def change_over(on: Ground, shift: Shift) -> None:
     # One after the other: the memory for the next is taken when the last one is known to live.
     for number in range(there + 1, there + missing + 1):
         on.screen.begin(f"{on.folder.stack}.{shift.name}", "starting beside the old one")
-        flags = [*on.flags, "--no-recreate", "--scale", f"{shift.name}={number}"]
+        flags = [*shift.flags, "--no-recreate", "--scale", f"{shift.name}={number}"]
         with on.timings.phase("start", shift.name):
             host_compose.up(on.folder, on.release, on.compose, [shift.name], flags=flags, timeout=UP_SECONDS)
         _healthy(on, shift)

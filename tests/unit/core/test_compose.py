@@ -109,6 +109,27 @@ def test_dependencies_are_names_however_optional() -> None:
     assert service(depends_on=None).depends_on == ()
 
 
+@pytest.mark.parametrize(
+    ("names", "others"),
+    [
+        (["db"], []),
+        (["api"], ["cache", "db"]),
+        (["api", "db"], ["cache"]),
+        (["web", "api", "db", "cache"], []),
+        (["x"], []),
+    ],
+)
+def test_what_services_lean_on_is_what_an_up_of_them_would_look_at(names: list[str], others: list[str]) -> None:
+    services: dict[str, Any] = {
+        "db": {},
+        "cache": {},
+        "api": {"depends_on": {"db": {}, "cache": {}}},
+        "web": {"depends_on": {"api": {}}},
+    }
+    found = parse(STACK, {"services": services}, frozenset(services))
+    assert sorted(found.lean_on(names)) == others
+
+
 RESTARTS: list[tuple[dict[str, Any], bool]] = [
     ({}, True),
     ({"restart": "no"}, True),

@@ -149,8 +149,8 @@ class Engine(Images):
         return (done.stdout + done.stderr).strip()
 
     @contextlib.contextmanager
-    def watching(self, project: str, notice: Callable[[str, str], None]) -> Iterator[None]:
-        """Call `notice` with event and service when a container of the project starts, dies or changes its health.
+    def watching(self, project: str, notice: Callable[[str, str, str], None]) -> Iterator[None]:
+        """Call `notice` with event, service and id when a container of the project starts, dies or changes its health.
 
         So too when a container that was created meanwhile is connected to a network.
         """
@@ -171,7 +171,7 @@ class Engine(Images):
                     if action == "create" and of == project:
                         created[identity] = service
                     if of == project or connected in created:
-                        notice(action, created.get(connected, service))
+                        notice(action, created.get(connected, service), connected or identity)
 
             reading = threading.Thread(target=read, daemon=True)
             reading.start()

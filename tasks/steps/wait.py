@@ -19,6 +19,8 @@ MOST_RESTARTS = 3
 MARGIN_SECONDS = 30.0
 LOOK_SECONDS = 1.0
 LOG_LINES = 25
+# As the engine calls the event.
+HEALTHY = "health_status: healthy"
 
 
 @dataclass(slots=True)
@@ -28,13 +30,20 @@ class Watch:
     count: int = 0
     changed: threading.Condition = field(default_factory=threading.Condition)
     _seen: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _last: dict[str, str] = field(default_factory=dict)
 
-    def notice(self, action: str, service: str) -> None:
+    def notice(self, action: str, service: str, container: str) -> None:
         """Take note of an event."""
         with self.changed:
             self.count += 1
             self._seen[action, service] += 1
+            self._last[container] = action
             self.changed.notify_all()
+
+    def became_healthy(self, containers: Collection[str]) -> bool:
+        """Whether each of some containers became healthy while this watched, and nothing else happened to it since."""
+        with self.changed:
+            return all(self._last.get(container) == HEALTHY for container in containers)
 
     @contextmanager
     def once_known(self, service: str, networks: int, act: Callable[[], None]) -> Iterator[None]:
@@ -136,20 +145,25 @@ def until_healthy(
     began = time.monotonic()
     left = {service.name: service for service in services if service.replicas}
     running_since: dict[str, float] = {}
+    starting: dict[str, tuple[str, ...]] = {}
     while left:
         seen = events.count
         now = time.monotonic()
-        by_service = _by_service([c for c in engine.containers(stack, left) if counts(c)], left)
+        # An event says it without a question, which takes its time through a connection to a VM.
+        for name in [name for name, ids in starting.items() if ids and events.became_healthy(ids)]:
+            del left[name], starting[name]
+            healthy(name)
+        by_service = _by_service([c for c in engine.containers(stack, left) if counts(c)], left) if left else {}
         for name, containers in by_service.items():
             service = left[name]
+            _refuse_hopeless(engine, stack, service, containers)
             for c in containers:
-                if problem := hopeless(service, c):
-                    raise failure(engine, stack, name, c, problem)
                 if c.state == "running":
                     running_since.setdefault(f"{c.id}/{c.restarts}", now)
             waiting = [c for c in containers if not _settled(service, c, now, running_since)]
+            starting[name] = _all_starting(service, containers)
             if containers and not waiting:
-                del left[name]
+                del left[name], starting[name]
                 healthy(name)
                 continue
             if now - began > (limit := _limit(service)):
@@ -158,6 +172,18 @@ def until_healthy(
             tell(name, waiting[0].condition if waiting else "no container yet")
         if left:
             events.wait(seen, LOOK_SECONDS)
+
+
+def _all_starting(service: ComposeService, containers: Sequence[Container]) -> tuple[str, ...]:
+    """Return the ids of a service's containers if all of them are starting, and none is missing."""
+    ids = tuple(c.id for c in containers if c.state == "running" and c.health == "starting")
+    return ids if len(ids) == len(containers) == service.replicas else ()
+
+
+def _refuse_hopeless(engine: Engine, stack: str, service: ComposeService, containers: Sequence[Container]) -> None:
+    for c in containers:
+        if problem := hopeless(service, c):
+            raise failure(engine, stack, service.name, c, problem)
 
 
 def while_starting(

@@ -21,10 +21,11 @@ def push(name: str) -> None:
     """Push one service, together with all others that are wanted."""
     bake.batch().images[name].demand()
     stack = name.partition(".")[0]
-    # A deploy goes on meanwhile, and waits for it before it needs the names.
-    publish.begin(stack)
-    if "push" in selection.current().verbs:
+    named = "push" in selection.current().verbs
+    # A deploy of the stack tags while it takes the lock; but there is none if an image failed.
+    if named or any(i.error for i in bake.batch().images.values() if i.keyed.definition.stack == stack):
         publish.publish(stack)
+    if named:
         _show(stack)
 
 

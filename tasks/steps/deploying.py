@@ -91,6 +91,8 @@ def _deploy(r: run.Run, name: str, only: frozenset[str] | None, gate: Gate) -> D
     if images:
         measuring = _after_the_bake(r, name, images)
     named = bool(images) and not on_host.wanted()
+    if named:
+        publish.begin(name)
 
     def checked_out(current: Current) -> Candidate:
         if named:

@@ -1,3 +1,5 @@
+"""Waiting for health, as far as it can be said without an engine."""
+
 from tasks.steps.wait import HEALTHY, Watch
 
 

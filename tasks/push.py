@@ -22,8 +22,12 @@ def push(name: str) -> None:
     bake.batch().images[name].demand()
     stack = name.partition(".")[0]
     named = "push" in selection.current().verbs
-    # A deploy of the stack tags while it takes the lock; but there is none if an image failed.
-    if named or any(i.error for i in bake.batch().images.values() if i.keyed.definition.stack == stack):
+    states = {image.state for image in bake.batch().images.values() if image.keyed.definition.stack == stack}
+    if "built" in states:
+        # Stacks in which nothing changed can wait: their deploys tag while they take the lock.
+        publish.begin(stack)
+    # There is no deploy of a stack of which an image failed.
+    if named or not states <= {"fresh", "built"}:
         publish.publish(stack)
     if named:
         _show(stack)

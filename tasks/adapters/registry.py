@@ -133,6 +133,21 @@ class RegistryClient:
         Raises:
             OnevmError: the registry cannot be asked.
         """
+        if found := self.glance(repository, reference):
+            return found
+        # HEAD has no body: whether its 404 is the registry's or a proxy's only GET tells.
+        manifest = self._find(repository, reference)
+        return manifest.digest if manifest else None
+
+    def glance(self, repository: str, reference: str) -> str | None:
+        """Look a tag or digest up with one question, for whoever writes it if it is not surely there.
+
+        Returns:
+            Its digest; None if there is none, or that cannot be told.
+
+        Raises:
+            OnevmError: the registry cannot be asked.
+        """
 
         def read(answer: Answer) -> str | None:
             digest = answer.headers.get("docker-content-digest", "")
@@ -144,12 +159,7 @@ class RegistryClient:
 
         path = _manifest_path(repository, reference)
         about = _about(repository, reference)
-        found = self._ask("HEAD", path, read, about=about, scope=_scope(repository), headers=_ACCEPT)
-        if found is not None:
-            return found
-        # HEAD has no body: whether its 404 is the registry's or a proxy's only GET tells.
-        manifest = self._find(repository, reference)
-        return manifest.digest if manifest else None
+        return self._ask("HEAD", path, read, about=about, scope=_scope(repository), headers=_ACCEPT)
 
     def get_manifest(self, repository: str, reference: str) -> Manifest:
         """Get a manifest by tag or digest; its bytes are checked against the digest.

@@ -72,7 +72,7 @@ def _tag(image: Image, tags: Sequence[str]) -> None:
 
 def _name(image: Image, tags: Sequence[str]) -> None:
     registry = run.run().registry
-    missing = [tag for tag in tags if registry.head(image.path, tag) != image.digest]
+    missing = [tag for tag in tags if registry.glance(image.path, tag) != image.digest]
     if missing:
         manifest = registry.get_manifest(image.path, image.digest)
         for tag in missing:

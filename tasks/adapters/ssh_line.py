@@ -26,6 +26,7 @@ NOTICE_SECONDS = 1.0  # a socket of a connection that breaks is closed a moment 
 # A default sshd allows a connection 10 sessions: some for commands, the others for the locks of stacks.
 MOST_COMMANDS = 6
 MOST_LOCKS = 4
+GATHER_SECONDS = 0.1
 # Dead peers are noticed within about 15 s on both of our ends.
 _OPTIONS = (
     "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_SECONDS}", "-o", "ServerAliveInterval=5",
@@ -134,17 +135,21 @@ class Line:
     def leaves_room(self, child: Child) -> bool:
         """Whether there are sessions for commands besides those of the locks; else that of `child` is given back.
 
-        A single lock has to do with what there is. Of several that were taken at once, one asks for all.
+        A single lock has to do with what there is. Of several that were taken at once, one asks for all: so it waits a
+        moment for those that are being taken.
         """
         with self._fewer_locks:
             self._taken.add(child)
+            self._fewer_locks.notify_all()
+            if self._locks > self._proven:
+                self._fewer_locks.wait_for(lambda: len(self._taken) >= self._locks, GATHER_SECONDS)
         with self._guard:
             taken = len(self._taken)
             if self._locks <= self._proven:
                 return True
             done = run(self._session(["true"]), timeout=CONNECT_SECONDS, check=False)
             if not self.refused_session(done.returncode, done.stderr):
-                self._proven = taken
+                self._proven = max(self._proven, taken)
                 return True
             self._taken.discard(child)
             _let_go(child)

@@ -10,7 +10,16 @@ from scripts.benchmarks.sessions import Asked
 
 MIB = 1 << 20
 WAYS = {"a": "old script", "b": "plain Compose", "c": "the limit", "d": "Onevm"}
-CASES = ("nothing changed", "one service changed", "all changed", "no source changed", "rollback", "fresh clone")
+NAMED = "one changed, and named"
+CASES = (
+    "nothing changed",
+    "one service changed",
+    NAMED,
+    "all changed",
+    "no source changed",
+    "rollback",
+    "fresh clone",
+)
 COLUMNS = ["case", *(f"{way} {name}" for way, name in WAYS.items()), "d / a", "d / b", "d / c"]
 
 

@@ -23,7 +23,7 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from scripts.benchmarks.figures import CASES, WAYS, Found, Link, counts, markdown, table
+from scripts.benchmarks.figures import CASES, NAMED, WAYS, Found, Link, counts, markdown, table
 from scripts.benchmarks.repositories import Street, run, street
 from scripts.benchmarks.sessions import Sessions
 from tests.e2e.sampler import all_processes, below, memory_of, sampling
@@ -175,6 +175,8 @@ class Bench:
             self.timed("nothing changed", "c", self.up_all)
             service = self.s.change_one()
             self.timed("one service changed", "c", lambda: self.limit(service))  # noqa: B023
+            service = self.s.change_one()
+            self.timed(NAMED, "c", lambda: self.limit(service))  # noqa: B023
             self.s.change_all()
             self.timed("all changed", "c", self.limit_all)
             self.s.change_none()
@@ -207,6 +209,8 @@ class Bench:
             new = len(containers - before[1])
             print(f"one service changed: {connections - before[0]} connection, {new} container replaced")
             self.deploy("rollback", f"rollback:{self.s.busy.name}")
+            # As the limit is told what changed.
+            self.deploy(NAMED, f"deploy:{self.s.busy.name}.{self.s.change_one()}")
             self.s.change_all()
             self.deploy("all changed", "deploy")
             self.s.change_none()

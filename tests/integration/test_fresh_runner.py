@@ -50,9 +50,8 @@ def test_an_unchanged_service_costs_one_lookup_and_is_named_by_the_commit_withou
     ran = runner.doit("push").ok()
     assert counted(wire.requests, sha) == {
         ("HEAD", "key"): each,
-        # The commit's name is not there, in the registry's own words; the latest one is.
+        # The commit's name is not there, and is written, whoever said so; the latest one is.
         ("HEAD", "commit"): each,
-        ("GET", "commit"): each,
         ("HEAD", "latest"): each,
         # The same bytes under one more name.
         ("GET", "bytes"): each,

@@ -173,10 +173,9 @@ class Bench:
             self.plain()
         for _ in range(rounds):
             self.timed("nothing changed", "c", self.up_all)
-            service = self.s.change_one()
-            self.timed("one service changed", "c", lambda: self.limit(service))  # noqa: B023
-            service = self.s.change_one()
-            self.timed(NAMED, "c", lambda: self.limit(service))  # noqa: B023
+            for case in ("one service changed", NAMED):
+                service = self.s.change_one()
+                self.timed(case, "c", lambda: self.limit(service))  # noqa: B023
             self.s.change_all()
             self.timed("all changed", "c", self.limit_all)
             self.s.change_none()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -130,10 +131,9 @@ class RemoteHost:
         self.transport = connection
         self._socket = socket
 
-    @property
+    @cached_property
     def engine(self) -> Engine:
         """Its engine."""
-        # Not a cached_property: until Python 3.12 that has one lock for all hosts, and a slow one stops the others.
         socket = self._socket.result()
         return Engine(socket=f"unix://{socket}", explain=self.transport.explain, guard=self.transport.check_lock)
 

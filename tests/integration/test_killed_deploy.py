@@ -3,9 +3,11 @@
 import json
 import os
 import signal
-import time
-from collections.abc import Callable
-from contextlib import suppress
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import pytest
 
@@ -74,6 +76,25 @@ def killed_at(shop: Shop, moment: Reached, *, all_of_it: bool) -> dict[str, Cont
     return before
 
 
+@contextmanager
+def what_happens_to(container: str) -> Iterator[Callable[[], list[str]]]:
+    """Listen to the engine's events of a container.
+
+    Listened to as they come: the engine keeps only the last 256 of all containers, which tests side by side soon fill.
+    """
+    command = ["docker", "events", f"--filter=container={container}", "--format={{.Action}}"]
+    with NamedTemporaryFile() as said, subprocess.Popen([*command, "--since=1m"], stdout=said) as listener:
+
+        def happened() -> list[str]:
+            return Path(said.name).read_text().splitlines()
+
+        try:
+            until(happened, "the engine tells what it remembers")
+            yield happened
+        finally:
+            listener.terminate()
+
+
 def check_converged(shop: Shop, before: dict[str, Container]) -> None:
     """Check that the checkout runs, once and healthy, that records parse, and that nothing else was touched."""
     after = shop.running()
@@ -108,15 +129,15 @@ def test_what_a_killed_deploy_has_started_may_answer_before_it_is_replaced_again
     deployed.dockerfile("b", command=["sh", "-c", f"sleep 6; {SERVE[-1]}"])
     killed_at(deployed, the_new_one_runs, all_of_it=False)
     (begun,) = [c.id for c in deployed.containers() if c.service == "b"]
-    deployed.dockerfile("b")
-    deployed.commit("Start at once again")
-    deployed.doit("deploy").ok()
-    assert deployed.running()["b"].id != begun
-    events = docker(
-        "events", "--since=1h", f"--until={time.time()}", f"--filter=container={begun}", "--format={{.Action}}"
-    )
-    happened = [action for action in events.splitlines() if action in {"start", "health_status: healthy", "die"}]
-    assert happened == ["start", "health_status: healthy", "die"]
+    with what_happens_to(begun) as happened:
+        assert docker("inspect", "--format={{.State.Health.Status}}", begun).strip() == "starting"
+        deployed.dockerfile("b")
+        deployed.commit("Start at once again")
+        deployed.doit("deploy").ok()
+        assert deployed.running()["b"].id != begun
+        until(lambda: "destroy" in happened(), "the engine tells that it is gone")
+        told = [action for action in happened() if action in {"health_status: healthy", "die"}]
+    assert told == ["health_status: healthy", "die"]
 
 
 def test_a_step_that_was_begun_is_finished_although_its_run_was_killed(deployed: Shop) -> None:

@@ -6,7 +6,6 @@ time limit. Both mean the engine of DOCKER_HOST or the current context, or a giv
 
 import json
 from collections.abc import Callable, Mapping
-from http.client import NOT_FOUND
 from typing import Any
 
 from tasks.adapters import engine_socket, refusals
@@ -56,19 +55,18 @@ class Access:
         except CommandFailed as failed:
             raise self._explain(explained(failed)) from None
 
-    def _get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
+    def _ask(
+        self, method: str, path: str, query: Mapping[str, Any] | None, timeout: float = READ_SECONDS
+    ) -> bytes | None:
+        """Return the socket's answer; None if there is no such thing."""
         try:
-            return engine_socket.get(self._socket, path, query, timeout=READ_SECONDS)
+            return engine_socket.ask(self._socket, method, path, query, timeout=timeout)
         except ToolError as error:
             raise self._explain(error) from None
 
-    def _tell(self, method: str, path: str, query: Mapping[str, Any], *, timeout: float = READ_SECONDS) -> bool:
-        """Return whether what is to be changed was there."""
-        try:
-            status, _ = engine_socket.ask(self._socket, method, path, query, timeout=timeout)
-        except ToolError as error:
-            raise self._explain(error) from None
-        return status != NOT_FOUND
+    def _get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
+        answer = self._ask("GET", path, query)
+        return None if answer is None else json.loads(answer)
 
     def version(self) -> str:
         """Return the engine's version as it says it.

@@ -134,7 +134,7 @@ class Images(Access):
             self._docker("image", "tag", reference, name)
             return
         repository, _, tag = name.rpartition(":")
-        if not self._tell("POST", f"/images/{quote(reference)}/tag", {"repo": repository, "tag": tag}):
+        if self._ask("POST", f"/images/{quote(reference)}/tag", {"repo": repository, "tag": tag}) is None:
             raise OnevmError(f"the engine has no image {reference}", next_step="run the same command again")
 
     def untag(self, names: Sequence[str]) -> None:
@@ -149,7 +149,7 @@ class Images(Access):
 
     def _untagged(self, name: str) -> None:
         try:
-            self._tell("DELETE", f"/images/{quote(name)}", {"noprune": "true"}, timeout=REMOVE_SECONDS)
+            self._ask("DELETE", f"/images/{quote(name)}", {"noprune": "true"}, REMOVE_SECONDS)
         except ToolError:
             raise
         except OnevmError:

@@ -48,42 +48,25 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def get(where: str, path: str, query: Mapping[str, Any] | None = None, *, timeout: float) -> Any:
-    """Return the JSON answer to a GET; None if there is no such thing (404).
+def ask(where: str, method: str, path: str, query: Mapping[str, Any] | None = None, *, timeout: float) -> bytes | None:
+    """Return the body of the answer to a request without one; None if there is no such thing (404).
 
     Args:
         where: the engine, `unix:///…`.
+        method: of HTTP.
         path: below the API's version, for example `/containers/json`.
         query: parameters; values that are no strings are sent as JSON.
         timeout: seconds.
 
     Raises:
         ToolError: no engine answers, or its socket may not be opened.
-        OnevmError: the engine answers with an error.
-    """
-    status, body = ask(where, "GET", path, query, timeout=timeout)
-    return None if status == http.client.NOT_FOUND else json.loads(body)
-
-
-def ask(
-    where: str, method: str, path: str, query: Mapping[str, Any] | None = None, *, timeout: float
-) -> tuple[int, bytes]:
-    """Return the status and the body of the answer to a request without a body.
-
-    Args:
-        where: the engine, `unix:///…`.
-        method: of HTTP.
-        path: below the API's version.
-        query: parameters; values that are no strings are sent as JSON.
-        timeout: seconds.
-
-    Raises:
-        ToolError: no engine answers, or its socket may not be opened.
-        OnevmError: the engine answers with an error, and not that there is no such thing (404).
+        OnevmError: the engine answers with another error.
     """
     text = {name: value if isinstance(value, str) else json.dumps(value) for name, value in (query or {}).items()}
     status, body = _asked(where, method, f"{API}{path}?{urlencode(text)}", timeout)
-    if status >= http.client.BAD_REQUEST and status != http.client.NOT_FOUND:
+    if status == http.client.NOT_FOUND:
+        return None
+    if status >= http.client.BAD_REQUEST:
         words = body.decode(errors="replace").strip()
         if "client version" in words and "too new" in words:
             found = json.loads(_asked(where, "GET", "/version", timeout)[1])["Version"]
@@ -92,7 +75,7 @@ def ask(
                 next_step="upgrade Docker there",
             )
         raise OnevmError(f"the Docker engine refuses {method} {path}: {status}", detail=words)
-    return status, body
+    return body
 
 
 def _asked(where: str, method: str, path: str, timeout: float) -> tuple[int, bytes]:

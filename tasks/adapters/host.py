@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -131,9 +130,10 @@ class RemoteHost:
         self.transport = connection
         self._socket = socket
 
-    @cached_property
+    @property
     def engine(self) -> Engine:
         """Its engine."""
+        # Not a cached_property: until Python 3.12 that has one lock for all hosts, and a slow one stops the others.
         socket = self._socket.result()
         return Engine(socket=f"unix://{socket}", explain=self.transport.explain, guard=self.transport.check_lock)
 

@@ -43,10 +43,8 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
     with d.timings.phase("look"):
         d.folder.drop(current.unrecorded)
         candidate = target.narrowed(candidate, current.release, only)
-        # What runs is there, whatever was pulled again.
-        runs = {service.image for service in current.release.services.values()} if current.release else set()
-        coming = d.coming.keys() - runs
-        aim = target.look(d.stack, d.folder, d.host.engine, candidate, only=only, resolving=d.resolving, coming=coming)
+        aim = _looked(d, current.release, candidate, only)
+    d.published(current.release)
     starting = aim.observed.starting
     unfinished = bool(starting) or bool(current.switching)
     if current.release and candidate.matches(current.release) and not aim.plan and not unfinished:
@@ -94,6 +92,13 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
         release = _record(d, release, "good", "", dropped)
     _afterwards(d, release, unused)
     return Result(release=release, plan=aim.plan, recorded=True)
+
+
+def _looked(d: Deployment, current: Release | None, candidate: Candidate, only: frozenset[str] | None) -> target.Target:
+    # What runs is there, whatever was pulled again.
+    runs = {service.image for service in current.services.values()} if current else set()
+    coming = d.coming.keys() - runs
+    return target.look(d.stack, d.folder, d.host.engine, candidate, only=only, resolving=d.resolving, coming=coming)
 
 
 def _superfluous(

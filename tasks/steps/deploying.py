@@ -75,13 +75,7 @@ def _all(verb: str) -> Ends[Done]:
 def _deploy(r: run.Run, name: str, only: frozenset[str] | None, gate: Gate) -> Done:
     stack = r.project.stacks[name]
     if sha := variables.text("sha"):
-        records = recorded.records(r, stack)
-
-        def recorded_one(current: Current) -> Candidate:
-            releases, _ = records(current)
-            return recorded.of_commit(r, stack, sha, releases, current.release)
-
-        return _go(r, stack, recorded_one, only=only, gate=gate, doing=f"deploy of {name} at commit {sha}")
+        return _deploy_recorded(r, stack, sha, only, gate)
     measuring = _beginning(r)
     images = {
         image.keyed.definition.service: image.demand()
@@ -91,24 +85,51 @@ def _deploy(r: run.Run, name: str, only: frozenset[str] | None, gate: Gate) -> D
     if images:
         measuring = _after_the_bake(r, name, images)
     named = bool(images) and not on_host.wanted()
-    if named:
+    built = named and any(image.state == "built" for image in images.values())
+    if built:
         publish.begin(name)
 
     def checked_out(current: Current) -> Candidate:
         if named:
             with measuring.timings.phase("push"):
-                publish.publish(name)
+                publish.settle(name, current.release)
         return ready.candidate(r, stack, images, current.release)
+
+    def published(release: Release | None) -> None:
+        if named:
+            with measuring.timings.phase("push"):
+                publish.publish(name, release)
 
     commit = r.sources(stack).commit.sha[:7]
     doing = f"deploy of {name} at commit {commit}"
     try:
-        return _go(r, stack, checked_out, only=only, gate=gate, doing=doing, images=images, measuring=measuring)
+        return _go(
+            r,
+            stack,
+            checked_out,
+            only=only,
+            gate=gate,
+            doing=doing,
+            images=images,
+            measuring=measuring,
+            published=published,
+        )
     except OnevmError:
-        if named:
+        if built:
             # What was built is for every later run, whatever became of this one.
-            wait([publish.begin(name)])
+            naming = publish.begin(name)
+            wait([naming.built, naming.fresh])
         raise
+
+
+def _deploy_recorded(r: run.Run, stack: Stack, sha: str, only: frozenset[str] | None, gate: Gate) -> Done:
+    records = recorded.records(r, stack)
+
+    def candidate(current: Current) -> Candidate:
+        releases, _ = records(current)
+        return recorded.of_commit(r, stack, sha, releases, current.release)
+
+    return _go(r, stack, candidate, only=only, gate=gate, doing=f"deploy of {stack.name} at commit {sha}")
 
 
 def _rollback(r: run.Run, name: str, only: frozenset[str] | None, gate: Gate) -> Done:
@@ -153,6 +174,7 @@ def _go(
     kind: str = "deploy",
     restores: Callable[[], str] = str,
     measuring: Measuring | None = None,
+    published: Callable[[Release | None], None] = lambda _: None,
 ) -> Done:
     """Bring a stack where it is to go, and write down how that ended."""
     noted = measuring or _beginning(r)
@@ -169,6 +191,7 @@ def _go(
             images=images or {},
             kind=kind,
             restores=restores,
+            published=published,
         )
         outcome = "good" if done.result.recorded else "unchanged"
     except OnevmError as error:
@@ -191,6 +214,7 @@ def _under_lock(
     images: Mapping[str, Image],
     kind: str,
     restores: Callable[[], str],
+    published: Callable[[Release | None], None],
 ) -> Done:
     """Take the lock, find out what is to run, and bring the stack there."""
     with noted.timings.phase("reach"):
@@ -220,6 +244,7 @@ def _under_lock(
             host=host,
             screen=screen,
             login=lambda: r.login,
+            published=published,
             before_change=lambda: gate.check(stack.name),
             room=lambda lacking: room.check(r, stack, lacking),
             measuring=noted,

@@ -28,6 +28,7 @@ class Deployment:
         host: the host.
         screen: where progress goes.
         login: gives the variables of the registry's login.
+        published: called with the current release; returns when the candidate's images have their commit's names.
         before_change: called before anything of the host is changed; raises if it shall not be.
         room: called with the images that the host lacks; raises if it has no room for them.
         measuring: where durations go, and what else is noted.
@@ -45,6 +46,7 @@ class Deployment:
     screen: Screen
     login: Callable[[], Mapping[str, str]]
     room: Callable[[Iterable[str]], None]
+    published: Callable[[Release | None], None] = lambda _: None
     before_change: Callable[[], None] = lambda: None
     measuring: Measuring = field(default_factory=Measuring)
     resolving: Future[Resolved] | None = None

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 
 from tasks.adapters import later, shares
 from tasks.core.errors import OnevmError
 from tasks.core.images import commit_tag, key_tag
+from tasks.core.release import Release
 from tasks.steps import bake, run
 from tasks.steps.images import Image
 from tasks.steps.once import once
@@ -14,20 +16,63 @@ PARALLEL_TAGS = 16
 ROUNDS = 5
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Naming:
+    """The images of a stack that are being named.
+
+    Attributes:
+        built: those that this run has built; afterwards they have the digests that count.
+        fresh: those that were there.
+    """
+
+    built: Future[list[None]]
+    fresh: Future[list[None]]
+
+
 @once
-def begin(stack: str) -> Future[list[None]]:
+def begin(stack: str) -> Naming:
     """Begin to give the pushed images of a stack their commit's tags; done once per run."""
     images = published(stack)
+    built = [image for image in images if image.state == "built"]
+    return Naming(built=_begun(built), fresh=_begun([image for image in images if image.state != "built"]))
+
+
+def _begun(images: Sequence[Image]) -> Future[list[None]]:
     return later.begun(lambda: shares.ask(lambda i: _tag(i, tags_of(i)), images, threads=PARALLEL_TAGS))
 
 
-def publish(stack: str) -> None:
-    """Return when the pushed images of a stack have their commit's tags, and the digests that count.
+def settle(stack: str, release: Release | None = None) -> None:
+    """Return when the images of a stack have the digests that count.
+
+    Args:
+        stack: its name.
+        release: the current release; what has got its names with that is not asked for.
 
     Raises:
         OnevmError: an image is missing, or the registry could not be told.
     """
-    begin(stack).result()
+    if not _is_named(stack, release):
+        begin(stack).built.result()
+
+
+def publish(stack: str, release: Release | None = None) -> None:
+    """Return when the pushed images of a stack have their commit's tags, and the digests that count; see `settle`."""
+    if not _is_named(stack, release):
+        settle(stack)
+        begin(stack).fresh.result()
+
+
+def _is_named(stack: str, release: Release | None) -> bool:
+    """Whether the images of a stack got their names when a release was made of all of them, at the same commit."""
+    if release is None or release.kind != "deploy" or release.dirty or release.scope:
+        return False
+    return all(
+        image.state == "fresh"
+        and tags_of(image) == (commit_tag(release.sha), "latest")
+        and (known := release.services.get(image.keyed.definition.service)) is not None
+        and known.image == image.pin
+        for image in published(stack)
+    )
 
 
 def published(stack: str) -> list[Image]:

@@ -1,9 +1,12 @@
 """A Docker engine: what it has, what it is told."""
 
 import contextlib
+import hashlib
 import json
+import re
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tasks.adapters import shares
@@ -32,6 +35,45 @@ class _Listed(NamedTuple):
     image: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listing:
+    """What an engine lists of a project, without a question about each container.
+
+    Attributes:
+        containers: its containers.
+        images: which of the images asked for are there.
+        networks: all networks.
+        volumes: the project's volumes.
+        stamp: a text that is another whenever the project's snapshot may lead to another plan; empty if that cannot
+            be told from a list.
+    """
+
+    containers: tuple[_Listed, ...]
+    images: frozenset[str]
+    networks: list[dict[str, Any]]
+    volumes: list[dict[str, Any]]
+    stamp: str = ""
+
+
+# `Up 2 hours (healthy)`, `Exited (1) 3 minutes ago`: what is between has nothing to do with the time.
+_CONDITION = re.compile(r"\((.*?)\)")
+
+
+def _as_it_is(entry: Mapping[str, Any]) -> list[Any]:
+    """Return what may become another of a container in the engine's list; the rest is as it was made."""
+    networks = (entry.get("NetworkSettings") or {}).get("Networks") or {}
+    connected = sorted((name, one.get("NetworkID"), one.get("EndpointID")) for name, one in networks.items())
+    conditions = _CONDITION.findall(str(entry.get("Status")))
+    return [entry["Id"], sorted(entry["Names"] or ()), entry["Image"], entry["State"], conditions, connected]
+
+
+def _stamp(
+    states: list[list[Any]], images: Iterable[str], networks: list[dict[str, Any]], volumes: list[dict[str, Any]]
+) -> str:
+    made = [sorted(json.dumps(one, sort_keys=True) for one in kind) for kind in (networks, volumes)]
+    return hashlib.sha256(json.dumps([states, sorted(images), *made]).encode()).hexdigest()
+
+
 class Engine(Images):
     """One engine: its containers, and what `Images` and `Access` say."""
 
@@ -48,19 +90,21 @@ class Engine(Images):
             project: the project.
             services: those of which containers are wanted; None for all.
         """
-        found = self._listed(project)
+        found, _ = self._listed(project)
         ids = [listed.id for listed in found if services is None or listed.service in services]
         return tuple(container(entry) for entry in self.inspect(ids))
 
-    def _listed(self, project: str) -> list[_Listed]:
+    def _listed(self, project: str) -> tuple[list[_Listed], list[list[Any]] | None]:
+        """Return a project's containers, and of each what may become another; None if the list does not say that."""
         label = f"{PROJECT_LABEL}={project}"
         if self._socket:
             query = {"all": "true", "filters": {"label": [label]}}
             said = self._get("/containers/json", query) or ()
-            return [_Listed(e["Id"], (e.get("Labels") or {}).get(SERVICE_LABEL, ""), e["Image"]) for e in said]
+            found = [_Listed(e["Id"], (e.get("Labels") or {}).get(SERVICE_LABEL, ""), e["Image"]) for e in said]
+            return found, sorted(map(_as_it_is, said))
         form = f'{{{{.ID}}}}\t{{{{.Label "{SERVICE_LABEL}"}}}}\t{{{{.Image}}}}'
         out = self._docker("ps", "-a", "--no-trunc", "--format", form, "--filter", f"label={label}").stdout
-        return [_Listed(*line.split("\t")) for line in out.splitlines()]
+        return [_Listed(*line.split("\t")) for line in out.splitlines()], None
 
     def inspect(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         """Return what `docker inspect` says of containers; those that vanished meanwhile are left out."""
@@ -81,27 +125,48 @@ class Engine(Images):
             return max(int(memory.get("usage") or 0) - int((memory.get("stats") or {}).get("inactive_file") or 0), 0)
         return 0
 
+    def listing(self, project: str, images: Iterable[str]) -> Listing:
+        """Return what the engine lists of a project.
+
+        Args:
+            project: the project.
+            images: those of which is asked whether they are there.
+        """
+        return self._look(project, frozenset(images), inspect=False)[0]
+
     def observe(self, project: str, images: Iterable[str]) -> Observed:
         """Return the snapshot of a project."""
+        listing, inspected = self._look(project, frozenset(images), inspect=True)
+        return Observed(
+            containers=tuple(map(container, inspected)),
+            images=listing.images,
+            networks=tuple(map(network, listing.networks)),
+            volumes=tuple(map(volume, listing.volumes)),
+            stamp=listing.stamp,
+        )
+
+    def _look(self, project: str, asked: frozenset[str], *, inspect: bool) -> tuple[Listing, list[dict[str, Any]]]:
         from concurrent.futures import ThreadPoolExecutor
 
         if not self._socket:
             check_version(self.version(), "local")
-        asked = frozenset(images)
         with ThreadPoolExecutor(4) as pool:
-            networks = pool.submit(self._made, "network", "")
-            volumes = pool.submit(self._made, "volume", project)
-            listed = self._listed(project)
+            asking = pool.submit(self._made, "network", ""), pool.submit(self._made, "volume", project)
+            found, states = self._listed(project)
             # The list names an image only as long as that name still leads to what the container runs.
-            named = asked & {one.image for one in listed}
+            named = asked & {one.image for one in found}
             present = pool.submit(self.present, asked - named)
-            containers = pool.submit(self.inspect, [one.id for one in listed])
-            return Observed(
-                containers=tuple(map(container, containers.result())),
-                images=named | present.result(),
-                networks=tuple(map(network, networks.result())),
-                volumes=tuple(map(volume, volumes.result())),
-            )
+            inspected = self.inspect([one.id for one in found]) if inspect else []
+            there = named | present.result()
+            networks, volumes = (made.result() for made in asking)
+        listing = Listing(
+            containers=tuple(found),
+            images=there,
+            networks=networks,
+            volumes=volumes,
+            stamp="" if states is None else _stamp(states, there, networks, volumes),
+        )
+        return listing, inspected
 
     def _made(self, kind: str, project: str) -> list[dict[str, Any]]:
         """Return what `docker network inspect` or `docker volume inspect` says of those of a project, or of all."""

@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,8 @@ _NOT_GIVEN = ("not our ref", "unadvertised object", "find remote ref")
 # A git hook leaves them to the programs it starts; they would name its repository, not ours.
 _OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX")
 _MOST_ARGUMENTS = 1000
+# Two threads that load a package whose modules need each other may see half of it.
+_loading = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,8 +46,9 @@ class Checkout:
 
     @cached_property
     def _repository(self) -> Any:
-        from git import Repo
-        from git.exc import InvalidGitRepositoryError, NoSuchPathError
+        with _loading:
+            from git import Repo
+            from git.exc import InvalidGitRepositoryError, NoSuchPathError
 
         for name in _OF_A_HOOK:
             os.environ.pop(name, None)
@@ -58,10 +62,11 @@ class Checkout:
             ) from None
 
     def _git(self, command: str, *args: str) -> str:
+        repository = self._repository
         from git.exc import GitCommandError
 
         try:
-            return str(getattr(self._repository.git, command)(*args, strip_newline_in_stdout=False))
+            return str(getattr(repository.git, command)(*args, strip_newline_in_stdout=False))
         except GitCommandError as error:
             text = _said(str(error.stderr))
             if "dubious ownership" in text:
@@ -91,13 +96,12 @@ class Checkout:
             OnevmError: there is no commit yet.
         """
         try:
-            self._git("rev_parse", "--verify", "--quiet", "HEAD^{commit}")
+            return self.commit("HEAD")
         except OnevmError as error:
-            if "dubious" in str(error) or "another user" in str(error):
+            if "another user" in error.what:
                 raise
             msg = f"{self.top} has no commit yet"
             raise OnevmError(msg, next_step="commit something: images are tagged with the commit") from None
-        return self.commit("HEAD")
 
     def commit(self, revision: str) -> Commit:
         """Return the commit that a revision names."""

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from tasks.adapters import later, refusals
+from tasks.adapters import host_inputs, later, refusals
 from tasks.adapters.process import CommandFailed
 from tasks.adapters.release_folder import ReleaseFolder, archive
 from tasks.adapters.transport import Transport
@@ -59,11 +59,14 @@ class Resolved:
         files: the files by path; None if they are those of a recorded release.
         definition: the project.
         active: the services that run.
+        inputs: a text that is another whenever the host would make something else of the same files; empty if that
+            cannot be told.
     """
 
     files: Mapping[str, bytes] | None
     definition: Mapping[str, Any] = field(repr=False)
     active: frozenset[str]
+    inputs: str = ""
 
     def pinned(self, pins: Mapping[str, str]) -> dict[str, Any]:
         """Return the project with exact images, as Compose makes it of a release's override.
@@ -76,22 +79,29 @@ class Resolved:
         return {**self.definition, "services": {name: {**spec, **own.get(name, {})} for name, spec in services.items()}}
 
 
-def resolve(folder: ReleaseFolder, files: Mapping[str, bytes], compose: Sequence[str]) -> Resolved:
+def resolve(
+    folder: ReleaseFolder, files: Mapping[str, bytes], compose: Sequence[str], *, stamped: bool = False
+) -> Resolved:
     """Return what Compose on the host makes of a release's files.
 
     Args:
         folder: the stack's folder on the host.
         files: the release's files by path.
         compose: which of them are the Compose files, in order.
+        stamped: whether to say what Compose read besides.
 
     Raises:
         OnevmError: Compose refuses them; its own words are the detail.
     """
     flags = ["-p", folder.stack, *(part for name in compose for part in ("-f", name))]
     profiles = "1" if any(b"profiles" in files[name] for name in compose) else "0"
-    command = ["sh", "-c", _CONFIG + _SHOW, "sh", profiles, str(folder.project), *flags]
-    definition, active = _shown(folder, command, archive(files))
-    return Resolved(files=dict(files), definition=definition, active=active)
+    read = host_inputs.read_there(files, compose, folder.project) if stamped else ()
+    # Before Compose reads them: what changes meanwhile shall be noticed the next time.
+    stamping = host_inputs.script(read) if read else ""
+    command = ["sh", "-c", _CONFIG + stamping + _SHOW, "sh", profiles, str(folder.project), *flags]
+    told, definition, active = _shown(folder, command, archive(files))
+    inputs = host_inputs.stamp(told, read) if read else ""
+    return Resolved(files=dict(files), definition=definition, active=active, inputs=inputs)
 
 
 def resolve_recorded(folder: ReleaseFolder, release_id: str, compose: Sequence[str]) -> Resolved:
@@ -102,7 +112,7 @@ def resolve_recorded(folder: ReleaseFolder, release_id: str, compose: Sequence[s
     """
     flags = [part for name in compose for part in ("-f", str(folder.folder_of(release_id) / name))]
     where = ["-p", folder.stack, "--project-directory", str(folder.project)]
-    definition, active = _shown(folder, ["sh", "-c", _RECORDED + _SHOW, "sh", *where, *flags], None)
+    _, definition, active = _shown(folder, ["sh", "-c", _RECORDED + _SHOW, "sh", *where, *flags], None)
     return Resolved(files=None, definition=definition, active=active)
 
 
@@ -110,20 +120,21 @@ def recorded(
     folder: ReleaseFolder, release: PurePosixPath, compose: Sequence[str]
 ) -> tuple[dict[str, Any], frozenset[str]]:
     """Return what Compose on the host makes of a release that is there, and the services that run."""
-    return _shown(folder, ["sh", "-c", _RECORDED + _SHOW, "sh", *folder.compose(release, compose)[2:]], None)
+    return _shown(folder, ["sh", "-c", _RECORDED + _SHOW, "sh", *folder.compose(release, compose)[2:]], None)[1:]
 
 
-def _shown(folder: ReleaseFolder, command: list[str], data: bytes | None) -> tuple[dict[str, Any], frozenset[str]]:
+def _shown(folder: ReleaseFolder, command: list[str], data: bytes | None) -> tuple[str, dict[str, Any], frozenset[str]]:
     try:
         out = folder.transport.run(command, timeout=CONFIG_SECONDS, input=data).stdout
     except CommandFailed as failed:
         raise _explained(folder, failed) from None
+    told, _, out = out.rpartition(host_inputs.END)
     names, _, text = out.partition("\n{")
     found = document("{" + text)
     services: dict[str, Any] = found.get("services") or {}
     for spec in services.values():
         spec.pop("build", None)
-    return found, frozenset(names.split()) or frozenset(services)
+    return told, found, frozenset(names.split()) or frozenset(services)
 
 
 def version(transport: Transport) -> Version:

@@ -94,12 +94,16 @@ class Volume:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Observed:
-    """What the host has of one stack: its containers, the digests it need not pull, its volumes; all networks."""
+    """What the host has of one stack: its containers, the digests it need not pull, its volumes; all networks.
+
+    `stamp` is another whenever the plan may be another; empty if that is not known.
+    """
 
     containers: tuple[Container, ...] = ()
     images: frozenset[str] = frozenset()
     networks: tuple[Network, ...] = ()
     volumes: tuple[Volume, ...] = ()
+    stamp: str = ""
 
     def of(self, service: str) -> tuple[Container, ...]:
         """Return the service's own containers, without one-off runs and leftovers."""

@@ -6,7 +6,7 @@ The first build or push task that runs makes the batch for all of them:
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -17,7 +17,7 @@ from tasks.core import bake as bakefile
 from tasks.core.build import BuildDefinition
 from tasks.core.errors import OnevmError, UsageError
 from tasks.core.images import building_tag
-from tasks.core.model import Builder
+from tasks.core.model import Builder, Stack
 from tasks.core.solve import Solve, Step
 from tasks.core.spans import alone, covered
 from tasks.steps import bases, early, events, run, selection, variables
@@ -82,11 +82,11 @@ def batch() -> Batch:
     deployed = [r.project.stacks[name] for name in wanted.scopes.get("deploy", {})]
     r.reach_early(deployed)
     refuse_uncommitted(r, wanted)
-    early.resolve(r, deployed)
+    early.begin(r, wanted.scopes.get("deploy", {}))
     began = Timings(seconds={"load": round(since_start(), 3)})
     with began.phase("lock"):
         r.alone(f"doit {' '.join(sorted(wanted.verbs))}")
-    result = make(r, build=wanted.build, push=wanted.push)
+    result = make(r, build=wanted.build, push=wanted.push, deployed=deployed)
     result.timings = merged(began, result.timings)
     for stack in deployed:
         early.pull(r, stack, [i for i in result.images.values() if i.keyed.definition.stack == stack.name])
@@ -118,13 +118,14 @@ def refuse_uncommitted(r: run.Run, wanted: selection.Selection) -> None:
             )
 
 
-def make(r: run.Run, *, build: frozenset[str], push: frozenset[str]) -> Batch:
+def make(r: run.Run, *, build: frozenset[str], push: frozenset[str], deployed: Sequence[Stack] = ()) -> Batch:
     """Look up and bake what is wanted.
 
     Args:
         r: the run's resources.
         build: services wanted on the engine, or in the registry.
         push: services wanted in the registry.
+        deployed: the stacks that are deployed afterwards.
     """
     result = Batch()
     with result.timings.phase("key"):
@@ -140,6 +141,8 @@ def make(r: run.Run, *, build: frozenset[str], push: frozenset[str]) -> Batch:
         with result.timings.phase("refresh"):
             bases.renew(r, result.images.values())
     if result.stale:
+        changing = {image.keyed.definition.stack for image in result.stale}
+        early.resolve(r, (stack for stack in deployed if stack.name in changing))
         oven = Oven(engine=r.engine, host="local", builder=r.project.configuration.builder, env={})
         with r.screen.live(), result.timings.phase("bake"):
             bake(r, result, result.stale, oven)

@@ -17,11 +17,13 @@ from tasks.adapters.process import go_on
 from tasks.adapters.release_folder import OVERRIDE, Current
 from tasks.core import desired, retention
 from tasks.core.errors import OnevmError
+from tasks.core.plan import Plan
 from tasks.core.release import Outcome, Release
 from tasks.steps import hooks, probe, target, verify, wait
 from tasks.steps.candidate import Candidate
 from tasks.steps.deployment import Deployment, Result, performer
 from tasks.steps.execute import Executor
+from tasks.steps.remembered import Remembered
 from tasks.steps.run import now
 
 # An engine that was restarted in the middle of a deploy: to go back, it must answer again.
@@ -43,12 +45,27 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
     with d.timings.phase("look"):
         d.folder.drop(current.unrecorded)
         candidate = target.narrowed(candidate, current.release, only)
+        unchanged = _unchanged(d, current, candidate)
+        known = _remembered(d) if unchanged else None
+        stands = known is not None and known.is_empty(candidate, d.folder, d.host.engine)
+    if unchanged and stands:
+        d.published(current.release)
+        return unchanged
+    with d.timings.phase("look"):
         aim = _looked(d, current.release, candidate, only)
     d.published(current.release)
+    if unchanged and not aim.plan and not aim.observed.starting:
+        if known:
+            known.learn(candidate, aim, d.folder)
+        return unchanged
+    return _carry_through(d, current, candidate, aim, only)
+
+
+def _carry_through(
+    d: Deployment, current: Current, candidate: Candidate, aim: target.Target, only: frozenset[str] | None
+) -> Result:
+    """Do what is planned, and record how it ended."""
     starting = aim.observed.starting
-    unfinished = bool(starting) or bool(current.switching)
-    if current.release and candidate.matches(current.release) and not aim.plan and not unfinished:
-        return Result(release=current.release, plan=aim.plan, recorded=False)
     for note in aim.notes:
         d.screen.warn(note)
     d.before_change()
@@ -92,6 +109,21 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
         release = _record(d, release, "good", "", dropped)
     _afterwards(d, release, unused)
     return Result(release=release, plan=aim.plan, recorded=True)
+
+
+def _unchanged(d: Deployment, current: Current, candidate: Candidate) -> Result | None:
+    """Return how a deployment ends if there is nothing to do; None if the records say that there is."""
+    if current.switching or current.release is None or not candidate.matches(current.release):
+        return None
+    return Result(release=current.release, plan=Plan(stack=d.stack.name), recorded=False)
+
+
+def _remembered(d: Deployment) -> Remembered | None:
+    try:
+        return d.remembered.result() if d.remembered else None
+    except OnevmError:
+        # Whoever looks comes to it again.
+        return None
 
 
 def _looked(d: Deployment, current: Release | None, candidate: Candidate, only: frozenset[str] | None) -> target.Target:

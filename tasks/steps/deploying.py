@@ -249,6 +249,7 @@ def _under_lock(
             room=lambda lacking: room.check(r, stack, lacking),
             measuring=noted,
             resolving=r.resolving.get(stack.name),
+            remembered=r.remembered.get(stack.name),
             coming=r.coming.get(stack.name, {}),
             keep=r.project.configuration.hosts[stack.host].keep_releases,
             kind=kind,

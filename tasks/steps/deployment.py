@@ -15,6 +15,7 @@ from tasks.core.release import Release
 from tasks.steps.early import Coming
 from tasks.steps.measuring import Measuring
 from tasks.steps.output import Screen
+from tasks.steps.remembered import Remembered
 from tasks.steps.timings import Timings
 
 
@@ -33,6 +34,7 @@ class Deployment:
         room: called with the images that the host lacks; raises if it has no room for them.
         measuring: where durations go, and what else is noted.
         resolving: what Compose there makes of the candidate's files, if it was asked already.
+        remembered: what is remembered of its plan.
         coming: images that are on their way to the host already.
         keep: how many good releases the host keeps.
         kind: `deploy` or `rollback`.
@@ -49,7 +51,8 @@ class Deployment:
     published: Callable[[Release | None], None] = lambda _: None
     before_change: Callable[[], None] = lambda: None
     measuring: Measuring = field(default_factory=Measuring)
-    resolving: Future[Resolved] | None = None
+    resolving: Future[Resolved | None] | None = None
+    remembered: Future[Remembered] | None = None
     coming: Mapping[str, Coming] = field(default_factory=dict)
     keep: int = 5
     kind: str = "deploy"

@@ -6,7 +6,7 @@ is waited for. Whoever needs one of these waits for it. If it failed he does it 
 
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 from tasks.adapters import host_compose, later
 from tasks.core.errors import OnevmError
 from tasks.core.model import Stack
+from tasks.steps import remembered
 from tasks.steps.candidate import read_files
+from tasks.steps.remembered import Remembered
 
 if TYPE_CHECKING:
     from tasks.steps.images import Image
@@ -56,17 +58,45 @@ def _succeeded(begun: Future[None] | Future[Pulled]) -> bool:
     return True
 
 
-def resolve(r: "Run", stacks: Collection[Stack]) -> None:
-    """Begin to ask the hosts of stacks what Compose makes of the checked-out files."""
+def begin(r: "Run", scopes: Mapping[str, frozenset[str] | None]) -> None:
+    """Begin to ask the hosts of stacks what Compose makes of the checked-out files, where that is not remembered.
+
+    Args:
+        r: the run's resources.
+        scopes: the stacks, and the services of each that were named; None for all.
+    """
+    for name, only in scopes.items():
+        stack = r.project.stacks[name]
+        r.remembered[name] = known = later.begun(partial(_remembered, r, stack, only))
+        r.resolving[name] = later.begun(partial(_unless_remembered, r, stack, known))
+
+
+def resolve(r: "Run", stacks: Iterable[Stack]) -> None:
+    """Begin to ask the hosts of stacks what Compose makes of the checked-out files, whatever is remembered."""
     for stack in stacks:
-        if stack.name not in r.resolving:
-            r.resolving[stack.name] = later.begun(partial(_resolved, r, stack))
+        begun = r.resolving.get(stack.name)
+        if begun is None or stack.name in r.remembered:
+            r.resolving[stack.name] = later.begun(partial(_anyway, r, stack, begun))
 
 
-def _resolved(r: "Run", stack: Stack) -> host_compose.Resolved:
+def _remembered(r: "Run", stack: Stack, only: frozenset[str] | None) -> Remembered:
+    contents, _ = read_files(stack)
+    host, sha = r.project.configuration.hosts[stack.host], r.sources(stack).commit.sha
+    return remembered.of(r.plans, stack, host, r.folder(stack), sha=sha, only=only, contents=contents)
+
+
+def _unless_remembered(r: "Run", stack: Stack, known: Future[Remembered]) -> host_compose.Resolved | None:
+    return None if known.result().inputs else _resolved(r, stack, stamped=True)
+
+
+def _anyway(r: "Run", stack: Stack, begun: Future[host_compose.Resolved | None] | None) -> host_compose.Resolved | None:
+    return (begun.result() if begun else None) or _resolved(r, stack)
+
+
+def _resolved(r: "Run", stack: Stack, *, stamped: bool = False) -> host_compose.Resolved:
     contents, _ = read_files(stack)
     try:
-        return host_compose.resolve(r.folder(stack), contents, stack.compose)
+        return host_compose.resolve(r.folder(stack), contents, stack.compose, stamped=stamped)
     except OnevmError:
         # If there is no Docker, that says more.
         _ = r.host(stack).engine

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tasks.adapters import halves
 from tasks.adapters.git import Checkout, Commit
-from tasks.adapters.keymemory import KeyMemory
+from tasks.adapters.memory import Memory
 from tasks.core import keys
 from tasks.core.build import BuildDefinition
 from tasks.core.contents import ContentHashes
@@ -71,7 +71,7 @@ class Sources:
         stack: Stack,
         definitions: Mapping[str, BuildDefinition],
         hashes: ContentHashes,
-        memory: KeyMemory | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self.stack = stack
         self.checkout = Checkout(stack.path)

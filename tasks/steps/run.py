@@ -9,11 +9,12 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from tasks.adapters.engine import Engine
 from tasks.adapters.host import Reached
 from tasks.adapters.host_compose import Resolved
-from tasks.adapters.keymemory import KeyMemory
+from tasks.adapters.memory import Memory
 from tasks.adapters.registry import RegistryClient
 from tasks.adapters.release_folder import ReleaseFolder
 from tasks.adapters.transport import Local
@@ -29,6 +30,9 @@ from tasks.steps.early import Coming
 from tasks.steps.inputs import Sources
 from tasks.steps.meanwhile import Meanwhile
 from tasks.steps.project import Project, project
+
+if TYPE_CHECKING:
+    from tasks.steps.remembered import Remembered
 
 LOCK_SECONDS = 600
 
@@ -49,11 +53,13 @@ class Run:
         self._sources: dict[str, Sources] = {}
         self.meanwhile = Meanwhile()
         # What was begun early, by stack; see `early`.
-        self.resolving: dict[str, Future[Resolved]] = {}
+        self.resolving: dict[str, Future[Resolved | None]] = {}
+        self.remembered: dict[str, Future[Remembered]] = {}
         self.coming: dict[str, dict[str, Coming]] = {}
         self._views: dict[tuple[str, str], Reached] = {}
         self._login: Mapping[str, str] | None = None
         self._registry: RegistryClient | None = None
+        self._plans: Memory | None = None
         self._alone = False
 
     def close(self) -> None:
@@ -143,9 +149,17 @@ class Run:
         return self._closing.enter_context(HashCache(self.project.cache / "hashes.sqlite"))
 
     @cached_property
-    def keys(self) -> KeyMemory:
+    def keys(self) -> Memory:
         """Content keys of services, remembered between runs."""
-        return self._closing.enter_context(KeyMemory(self.project.cache / "keys"))
+        return self._closing.enter_context(Memory(self.project.cache / "keys"))
+
+    @property
+    def plans(self) -> Memory:
+        """Plans that were empty, remembered between runs."""
+        with self._guard:
+            if self._plans is None:
+                self._plans = self._closing.enter_context(Memory(self.project.cache / "plans"))
+            return self._plans
 
     @cached_property
     def engine(self) -> Engine:

@@ -36,6 +36,9 @@ class Target:
         rollouts: by service, how its containers are replaced.
         networks: by network, the label that it is made with.
         notes: what deserves a look.
+        inputs: what Compose on the host read besides the release's files; empty if that is not known.
+        outside: the host's files that configs and secrets name.
+        elsewhere: sha256 of those that are there.
     """
 
     project: ComposeProject
@@ -45,6 +48,9 @@ class Target:
     rollouts: Mapping[str, Rollout]
     networks: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    inputs: str = ""
+    outside: tuple[str, ...] = ()
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def switched(self) -> frozenset[str]:
@@ -68,7 +74,7 @@ def look(
     unbuilt: Mapping[str, str] | None = None,
     why: Mapping[str, str] | None = None,
     only: frozenset[str] | None = None,
-    resolving: Future[Resolved] | None = None,
+    resolving: Future[Resolved | None] | None = None,
     coming: Collection[str] = (),
 ) -> Target:
     """Resolve a candidate on the host, take the snapshot, and plan.
@@ -137,12 +143,15 @@ def look(
         rollouts=rollouts,
         networks=networks.labels(own, observed),
         notes=made.notes(stack.name, definition, observed),
+        inputs=resolved.inputs,
+        outside=outside,
+        elsewhere=elsewhere,
     )
 
 
-def _resolved(folder: ReleaseFolder, candidate: Candidate, begun: Future[Resolved] | None) -> Resolved:
+def _resolved(folder: ReleaseFolder, candidate: Candidate, begun: Future[Resolved | None] | None) -> Resolved:
     # Checked-out files may have been edited since; those of a recorded release never change.
-    if begun and (found := begun.result()).files in (None, candidate.contents):
+    if begun and (found := begun.result()) and found.files in (None, candidate.contents):
         return found
     return host_compose.resolve(folder, candidate.contents, candidate.compose)
 

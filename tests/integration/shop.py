@@ -35,8 +35,10 @@ MANIFESTS = (
 )
 SERVE = ["sh", "-c", "trap 'exit 0' TERM; httpd -f -p 8000 -h /www & wait"]
 _END = "<end of call>"
+# A variable of the session, as Onevm sees it: to be another in every run means nothing to Compose.
+_CALLS = "XDG_ONEVM_CALLS"
 _RECORDER = f"""#!/bin/sh
-printf '%s\\037' "$@" '{_END}' >>"$ONEVM_TEST_CALLS"
+printf '%s\\037' "$@" '{_END}' >>"${_CALLS}"
 exec {{docker}} "$@"
 """
 
@@ -287,12 +289,13 @@ class Shop:
         words = [sys.executable, "-m", "doit", *command, "-f", str(PROJECT / "dodo.py"), *rest]
         if not any(word.startswith("config=") for word in rest):
             words.append(f"config={self.folder / 'services.toml'}")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ONEVM_", "COMPOSE_"))}
+        others = ("ONEVM_", "COMPOSE_", "PYTEST_")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         own = {
             "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
             "TMPDIR": str(self.folder / "tmp"),
             "ONEVM_LAB_REGISTRY": lab_registry(),
-            "ONEVM_TEST_CALLS": str(files.with_suffix(".calls")),
+            _CALLS: str(files.with_suffix(".calls")),
         }
         with files.with_suffix(".out").open("wb") as out, files.with_suffix(".err").open("wb") as err:
             process = subprocess.Popen(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tasks.adapters import halves
-from tasks.adapters.keymemory import KeyMemory
+from tasks.adapters.memory import Memory
 from tasks.core.build import BuildDefinition
 from tasks.core.contents import ReadEveryTime
 from tasks.core.context import Entry, is_fresh
@@ -83,7 +83,7 @@ def glance(shop: Path, found: dict[str, BuildDefinition] | None = None) -> tuple
     """Return the services as one run sees them, and how many files it read."""
     hashes = Counting()
     stack = Stack(name="shop", path=shop, compose=("compose.yaml",), host="local")
-    with KeyMemory(shop.parent / "keys") as memory:
+    with Memory(shop.parent / "keys") as memory:
         sources = Sources(stack, found or definitions(shop), hashes, memory)
         sources.look_at(SERVICES)
         return {name: sources.glanced(name) for name in SERVICES}, hashes.count
@@ -223,7 +223,7 @@ def test_a_submodule_that_is_not_checked_out_is_refused_where_it_is_read(shop: P
     for service in ("web", "base", "app"):
         for look in ("keyed", "glanced"):
             with pytest.raises(OnevmError, match="built from submodule web/inner, which is not checked out") as caught:
-                getattr(Sources(stack, found, ReadEveryTime(), KeyMemory(shop.parent / "k")), look)(service)
+                getattr(Sources(stack, found, ReadEveryTime(), Memory(shop.parent / "k")), look)(service)
             assert f"git -C {clone} submodule update --init web/inner" in caught.value.next_step
     (clone / "web/.dockerignore").write_text("inner\n")
     assert Sources(stack, found, ReadEveryTime()).keyed("web").key

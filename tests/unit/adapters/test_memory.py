@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from tasks.adapters.keymemory import KeyMemory
+from tasks.adapters.memory import Memory
 
 
 def learn(path: Path, **keys: str) -> None:
-    with KeyMemory(path) as memory:
+    with Memory(path) as memory:
         for name, key in keys.items():
             memory.learn(name, f"stamp of {name}", key)
 
 
 def recall(path: Path, name: str) -> str | None:
-    with KeyMemory(path) as memory:
+    with Memory(path) as memory:
         return memory.recall(name, f"stamp of {name}")
 
 
@@ -27,7 +27,7 @@ def test_what_was_learnt_is_known_in_the_next_run_and_runs_add_up(tmp_path: Path
 
 def test_another_stamp_is_not_known(tmp_path: Path) -> None:
     learn(tmp_path / "keys", a="1")
-    with KeyMemory(tmp_path / "keys") as memory:
+    with Memory(tmp_path / "keys") as memory:
         assert memory.recall("a", "another") is None
         assert memory.recall("a", "stamp of a") == "1"
 

@@ -1,8 +1,8 @@
-"""Remembers content keys between runs, so that the files of unchanged services need not be looked at one by one.
+"""Remembers between runs what followed from something.
 
-A key is remembered under everything that it follows from: what `lstat` says of each input, what is asked for, and
-the keys of the images it starts from. Whatever is wrong with the file (gone, damaged, read-only) costs time, never a
-wrong key.
+So the files of unchanged services need not be looked at one by one for their content keys, and Compose need not be
+asked for a plan that was empty. Each answer is remembered under a stamp, made of everything that it follows from.
+Whatever is wrong with the file (gone, damaged, read-only) costs time, never a wrong answer.
 """
 
 import contextlib
@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import Self
 
 
-class KeyMemory:
-    """The content keys of services, kept in one file. It is read when the first is asked for, written when closed.
+class Memory:
+    """What was learnt, kept in one file. It is read when the first is asked for, written when closed.
 
     Args:
         path: the file; it and its folder are made when needed, and it may be deleted at any time.
@@ -36,20 +36,20 @@ class KeyMemory:
         self.close()
 
     def recall(self, name: str, stamp: str) -> str | None:
-        """Return the key of a service, None if it is not known under this stamp.
+        """Return what was learnt of a name, None if nothing is known under this stamp.
 
         Args:
-            name: `<stack>.<service>`.
-            stamp: a text that is another whenever the key may be.
+            name: what it is about, for example `<stack>.<service>`.
+            stamp: a text that is another whenever the answer may be.
         """
         if self._known is None:
             self._known = self._read()
-        known, key = self._known.get(name, ("", ""))
-        return key if known == stamp else None
+        known, text = self._known.get(name, ("", ""))
+        return text if known == stamp else None
 
-    def learn(self, name: str, stamp: str, key: str) -> None:
-        """Remember a key from the next run on."""
-        self._learnt[name] = [stamp, key]
+    def learn(self, name: str, stamp: str, text: str) -> None:
+        """Remember something from the next run on."""
+        self._learnt[name] = [stamp, text]
 
     def close(self) -> None:
         """Write what was learnt."""

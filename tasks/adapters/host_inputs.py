@@ -1,0 +1,101 @@
+"""What Compose on a host reads besides a release's own files.
+
+As long as all of it is as it was, Compose makes of the same files what it made of them before: its variables (`.env`,
+the environment), the `env_file`s, and Compose itself. Hashes of them are compared, never they themselves.
+"""
+
+import hashlib
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+
+from tasks.adapters.process import CommandFailed
+from tasks.adapters.transport import Transport
+
+READ_SECONDS = 20
+END = "-- end of what Compose reads --\n"
+_FURTHER_FILES = re.compile(rb"\b(?:include|extends|env_file|label_file)\b")
+# Variables that are others in every session, so they are left out; a file that names one cannot be remembered.
+_OF_THE_SESSION = "SSH_[A-Z_]*|XDG_[A-Z_]*|SHLVL|PWD|OLDPWD"
+_NAMES_ONE = re.compile(rf"\b(?:{_OF_THE_SESSION})\b".encode())
+_ABSENT = "absent"
+_HASH = re.compile(r"[0-9a-f]{64}\b.*")
+# stat(1) of GNU and BusyBox. Where a plugin may be: docker/cli, cli-plugins/manager.
+_SCRIPT = """env | LC_ALL=C grep -Ev '^({of_the_session}|_)=' | LC_ALL=C sort | sha256sum
+for place in "${{DOCKER_CONFIG:-${{HOME:-}}/.docker}}" /usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker \
+  /usr/libexec/docker; do stat -L -c '%i %s %Y %n' "$place/cli-plugins/docker-compose" 2>/dev/null || :; done
+for path in {paths}; do
+  if [ -e "$path" ]; then sha256sum < "$path" || echo; else echo {absent}; fi
+done
+if [ -n "${{COMPOSE_ENV_FILES:-}}" ] || grep -Eqsw '{of_the_session}' -- {paths}; then echo; fi
+printf '%s\\n' {end}
+"""
+
+
+def read_there(files: Mapping[str, bytes], compose: Sequence[str], project: PurePosixPath) -> tuple[str, ...]:
+    """Return the files that Compose reads on the host to make sense of its files there; none if that cannot be told.
+
+    Args:
+        files: the release's files by path.
+        compose: which of them are the Compose files.
+        project: the project folder on the host.
+    """
+    found = [str(project / ".env")]
+    for name in compose:
+        words = frozenset(_FURTHER_FILES.findall(files[name]))
+        if words & {b"include", b"extends"} or _NAMES_ONE.search(files[name]):
+            return ()
+        if words:
+            named = _named(files[name].decode(errors="replace"), name)
+            if any("$" in path or path.startswith("~") for path in named) or not named:
+                return ()
+            found += [str(project / path) for path in named]
+    return tuple(dict.fromkeys(found))
+
+
+def _named(text: str, file: str) -> list[str]:
+    """Return the `env_file`s and `label_file`s of a Compose file; none if one of them cannot be made out."""
+    from tasks.adapters import yaml_tree
+    from tasks.core.errors import OnevmError
+    from tasks.core.lint import tree
+
+    try:
+        documents = yaml_tree.parse(text, file)
+    except OnevmError:
+        return []
+    found = []
+    for document in documents:
+        for service in tree.entries(tree.at(document.root, "services")).values():
+            for node in (tree.at(service.value, "env_file"), tree.at(service.value, "label_file")):
+                found += [tree.text(tree.at(item, "path") or item) for item in tree.items(node) or (node,) if item]
+    return found if all(found) else []
+
+
+def script(paths: Sequence[str]) -> str:
+    """Return what says on the host how these files, and all else that Compose goes by, are."""
+    return _SCRIPT.format(
+        of_the_session=_OF_THE_SESSION,
+        paths=shlex.join(paths),
+        absent=_ABSENT,
+        end=shlex.quote(END.strip()),
+    )
+
+
+def stamp(told: str, paths: Sequence[str]) -> str:
+    """Return a hash of what the script said; empty if it could not see all of it."""
+    rows = told.splitlines()
+    seen = [row for row in rows if row == _ABSENT or _HASH.fullmatch(row)]
+    # The environment and each file; of programs there must be one.
+    whole = len(seen) == len(paths) + 1 and len(rows) > len(seen) and all(rows)
+    return hashlib.sha256("\0".join((*paths, told)).encode()).hexdigest() if whole else ""
+
+
+def ask(transport: Transport, paths: Sequence[str]) -> str:
+    """Return the hash of what Compose on a host goes by; empty if it cannot be told."""
+    try:
+        said = transport.run(["sh", "-c", script(paths)], timeout=READ_SECONDS).stdout
+    except CommandFailed:
+        return ""
+    told, end, _ = said.rpartition(END)
+    return stamp(told, paths) if end else ""

@@ -1,0 +1,133 @@
+"""Plans that were found empty, remembered: as long as nothing moves that a plan follows from, it is empty again.
+
+A plan follows from Onevm itself, from what services.toml and the checkout say, from what Compose on the host reads
+besides, and from what the engine there has. All of that is asked for each time; what is saved is Compose.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import tasks
+from tasks.adapters import host_compose, host_inputs
+from tasks.adapters.engine import Engine
+from tasks.adapters.memory import Memory
+from tasks.adapters.release_folder import Executable, ReleaseFolder
+from tasks.core.model import Host, Stack
+from tasks.steps.candidate import Candidate
+from tasks.steps.target import Target
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Remembered:
+    """What is remembered of one stack's plan.
+
+    Attributes:
+        memory: where it is remembered.
+        name: the stack, and where.
+        stamp: what the plan follows from on this machine, but for the images.
+        inputs: what Compose on the host reads besides, as it is now; empty if nothing is remembered, or if that is no
+            more what it was.
+        outside: the host's files that its configs and secrets name.
+        plan: what the empty plan followed from.
+    """
+
+    memory: Memory
+    name: str
+    stamp: str
+    inputs: str = ""
+    outside: tuple[str, ...] = ()
+    plan: str = field(default="", repr=False)
+
+    def is_empty(self, candidate: Candidate, folder: ReleaseFolder, engine: Engine) -> bool:
+        """Whether the plan of a candidate is the empty one.
+
+        Args:
+            candidate: what is to run.
+            folder: the stack's folder on its host.
+            engine: the host's engine.
+        """
+        if not self.inputs:
+            return False
+        listing = engine.listing(folder.stack, candidate.pins().values())
+        elsewhere = host_compose.file_hashes(folder.transport, self.outside)
+        return bool(listing.stamp) and self.plan == self._follows_from(candidate, self.inputs, elsewhere, listing.stamp)
+
+    def learn(self, candidate: Candidate, aim: Target, folder: ReleaseFolder) -> None:
+        """Remember that the plan of a candidate was empty."""
+        # Either was asked for before Compose read all that.
+        inputs = aim.inputs or self.inputs
+        written = b"\0".join(candidate.contents[name] for name in candidate.compose)
+        # A path that is not written there has a variable in it, whose value is nobody's business.
+        if not inputs or not aim.observed.stamp or any(Path(p).name.encode() not in written for p in aim.outside):
+            return
+        known = {
+            "read": host_inputs.read_there(candidate.contents, candidate.compose, folder.project),
+            "inputs": inputs,
+            "outside": sorted(aim.outside),
+            "plan": self._follows_from(candidate, inputs, aim.elsewhere, aim.observed.stamp),
+        }
+        self.memory.learn(self.name, self.stamp, json.dumps(known))
+
+    def _follows_from(self, candidate: Candidate, inputs: str, elsewhere: Mapping[str, str], listed: str) -> str:
+        services = {name: asdict(service) for name, service in candidate.services.items()}
+        return _digest([self.stamp, services, inputs, dict(elsewhere), listed])
+
+
+def of(
+    memory: Memory,
+    stack: Stack,
+    host: Host,
+    folder: ReleaseFolder,
+    *,
+    sha: str,
+    only: frozenset[str] | None,
+    contents: Mapping[str, bytes],
+) -> Remembered:
+    """Return what is remembered of a stack's plan, and ask the host whether Compose there would still say the same.
+
+    Args:
+        memory: where it is remembered.
+        stack: the stack.
+        host: its host.
+        folder: its folder there.
+        sha: the checked-out commit.
+        only: the services named; None for all.
+        contents: the release's files by path.
+    """
+    name = f"{stack.name} on {host.name}"
+    files = {
+        path: [hashlib.sha256(content).hexdigest(), isinstance(content, Executable)]
+        for path, content in contents.items()
+    }
+    places = [host.address, str(folder.path)]
+    stamp = _digest([_program(), repr(stack), places, sha, sorted(only) if only is not None else None, files])
+    told = memory.recall(name, stamp)
+    if told is None:
+        return Remembered(memory=memory, name=name, stamp=stamp)
+    known = json.loads(told)
+    now = host_inputs.ask(folder.transport, known["read"])
+    return Remembered(
+        memory=memory,
+        name=name,
+        stamp=stamp,
+        inputs=now if now == known["inputs"] else "",
+        outside=tuple(known["outside"]),
+        plan=known["plan"],
+    )
+
+
+@cache
+def _program() -> list[list[Any]]:
+    """Return what is another whenever Onevm itself is."""
+    root = Path(tasks.__file__).parent
+    seen = [(str(file), file.stat()) for file in sorted(root.rglob("*.py"))]
+    return [[file, stat.st_size, stat.st_mtime_ns] for file, stat in seen]
+
+
+def _digest(things: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(things, sort_keys=True).encode()).hexdigest()

@@ -142,7 +142,7 @@ def make(r: run.Run, *, build: frozenset[str], push: frozenset[str], deployed: S
             bases.renew(r, result.images.values())
     if result.stale:
         changing = {image.keyed.definition.stack for image in result.stale}
-        early.resolve(r, (stack for stack in deployed if stack.name in changing))
+        early.prepare(r, [stack for stack in deployed if stack.name in changing])
         oven = Oven(engine=r.engine, host="local", builder=r.project.configuration.builder, env={})
         with r.screen.live(), result.timings.phase("bake"):
             bake(r, result, result.stale, oven)

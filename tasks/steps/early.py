@@ -79,6 +79,15 @@ def resolve(r: "Run", stacks: Iterable[Stack]) -> None:
             r.resolving[stack.name] = later.begun(partial(_anyway, r, stack, begun))
 
 
+def prepare(r: "Run", stacks: Sequence[Stack]) -> None:
+    """Begin what stacks that get new images will need, while these are built."""
+    from tasks.steps import room
+
+    resolve(r, stacks)
+    for stack in {stack.host: stack for stack in stacks}.values():
+        room.look(r, stack)
+
+
 def _remembered(r: "Run", stack: Stack, only: frozenset[str] | None) -> Remembered:
     contents, _ = read_files(stack)
     host, sha = r.project.configuration.hosts[stack.host], r.sources(stack).commit.sha

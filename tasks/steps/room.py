@@ -1,16 +1,22 @@
 """Whether a host's disk has room for the images that it lacks; asked before the first is pulled."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
+from typing import TYPE_CHECKING
 
+from tasks.adapters import later
 from tasks.adapters.registry import platform_of
 from tasks.adapters.transport import Transport
 from tasks.core.errors import OnevmError
 from tasks.core.manifest import Layer, Platform
 from tasks.core.model import Stack
 from tasks.core.reference import Reference
-from tasks.steps.run import Run
+
+if TYPE_CHECKING:
+    from tasks.steps.run import Run
 
 READ_SECONDS = 10
 MEGABYTE = 1_000_000
@@ -19,9 +25,47 @@ MOST_KNOWN = 100  # images of the host whose layers are looked up
 # What a compressed layer takes unpacked, beside itself: an engine keeps both until it is done, containerd's for good.
 UNPACKED = 2.5
 CONTAINERD = "/var/lib/containerd"
+# What was free while images were built is what is free when they are pulled, unless that took longer.
+FRESH_SECONDS = 20.0
 
 
-def check(r: Run, stack: Stack, images: Iterable[str]) -> None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a host's engine keeps its images.
+
+    Attributes:
+        path: the folder.
+        free: the bytes that are free there; None if that cannot be seen.
+        platform: what the engine runs.
+        seen: when that was so, by the monotonic clock.
+    """
+
+    path: str
+    free: int | None
+    platform: Platform
+    seen: float
+
+
+def look(r: "Run", stack: Stack) -> None:
+    """Begin to look how much is free on a stack's host, where images will be pulled soon."""
+    r.places[stack.host] = later.begun(lambda: _place(r, stack))
+
+
+def _place(r: "Run", stack: Stack) -> Place:
+    seen, host = time.monotonic(), r.host(stack)
+    info = host.engine.info()
+    path, free = _free(host.transport, info)
+    return Place(path=path, free=free, platform=platform_of(str(info.get("Architecture", ""))), seen=seen)
+
+
+def _seen(r: "Run", stack: Stack) -> Place:
+    begun = r.places.get(stack.host)
+    if begun and (found := begun.result()).seen > time.monotonic() - FRESH_SECONDS:
+        return found
+    return _place(r, stack)
+
+
+def check(r: "Run", stack: Stack, images: Iterable[str]) -> None:
     """Make sure that a host has room for images.
 
     Where a registry or the host does not say how large something is, this says nothing either: the pull will.
@@ -37,29 +81,28 @@ def check(r: Run, stack: Stack, images: Iterable[str]) -> None:
     lacking = sorted(set(images))
     if not lacking:
         return
-    host = r.host(stack)
     with ThreadPoolExecutor(PARALLEL_LOOKUPS) as pool:
-        told = pool.submit(host.engine.info)
+        seen = pool.submit(_seen, r, stack)
         found = list(pool.map(lambda image: _layers(r, image, Platform()), lacking))
-        info = told.result()
-        platform = platform_of(str(info.get("Architecture", "")))
-        place, free = _free(host.transport, info)
+        place = seen.result()
         wanted = {layer.digest: layer for layers in found for layer in layers}
-        if free is None or _need(wanted.values()) <= free:
+        if place.free is None or _need(wanted.values()) <= place.free:
             return
         # Only now, for it takes more questions: without the layers that the host has, and for its own platform.
-        found = list(pool.map(lambda image: _layers(r, image, platform), lacking))
+        found = list(pool.map(lambda image: _layers(r, image, place.platform), lacking))
         wanted = {layer.digest: layer for layers in found for layer in layers}
-        known = islice(host.engine.digests_in({Reference.parse(image).name for image in lacking}), MOST_KNOWN)
-        for layers in pool.map(lambda image: _layers(r, image, platform), known):
+        engine = r.host(stack).engine
+        known = islice(engine.digests_in({Reference.parse(image).name for image in lacking}), MOST_KNOWN)
+        for layers in pool.map(lambda image: _layers(r, image, place.platform), known):
             for layer in layers:
                 wanted.pop(layer.digest, None)
     need = _need(wanted.values())
-    if need > free:
+    if need > place.free:
         size = sum(layer.size for layer in wanted.values())
         raise OnevmError(
             f"stack {stack.name}: host {stack.host} has no room for its new images: {_megabytes(size)} to pull,"
-            f" about {_megabytes(need)} with what they unpack to, and {_megabytes(free)} are free at {place}",
+            f" about {_megabytes(need)} with what they unpack to,"
+            f" and {_megabytes(place.free)} are free at {place.path}",
             detail="\n".join(
                 f"{_megabytes(sum(x.size for x in layers if x.digest in wanted))} of {image}"
                 for image, layers in zip(lacking, found, strict=True)
@@ -68,7 +111,7 @@ def check(r: Run, stack: Stack, images: Iterable[str]) -> None:
         )
 
 
-def _layers(r: Run, image: str, platform: Platform) -> Sequence[Layer]:
+def _layers(r: "Run", image: str, platform: Platform) -> Sequence[Layer]:
     try:
         return r.layers_of(image, platform)
     except OnevmError:

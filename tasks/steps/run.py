@@ -33,6 +33,7 @@ from tasks.steps.project import Project, project
 
 if TYPE_CHECKING:
     from tasks.steps.remembered import Remembered
+    from tasks.steps.room import Place
 
 LOCK_SECONDS = 600
 
@@ -55,6 +56,7 @@ class Run:
         # What was begun early, by stack; see `early`.
         self.resolving: dict[str, Future[Resolved | None]] = {}
         self.remembered: dict[str, Future[Remembered]] = {}
+        self.places: dict[str, Future[Place]] = {}
         self.coming: dict[str, dict[str, Coming]] = {}
         self._views: dict[tuple[str, str], Reached] = {}
         self._login: Mapping[str, str] | None = None

@@ -100,7 +100,7 @@ def resolve(
     stamping = host_inputs.script(read) if read else ""
     command = ["sh", "-c", _CONFIG + stamping + _SHOW, "sh", profiles, str(folder.project), *flags]
     told, definition, active = _shown(folder, command, archive(files))
-    inputs = host_inputs.stamp(told, read) if read else ""
+    inputs = host_inputs.stamps(told, read)[0] if read else ""
     return Resolved(files=dict(files), definition=definition, active=active, inputs=inputs)
 
 
@@ -128,13 +128,13 @@ def _shown(folder: ReleaseFolder, command: list[str], data: bytes | None) -> tup
         out = folder.transport.run(command, timeout=CONFIG_SECONDS, input=data).stdout
     except CommandFailed as failed:
         raise _explained(folder, failed) from None
-    told, _, out = out.rpartition(host_inputs.END)
+    told, end, out = out.rpartition(host_inputs.END)
     names, _, text = out.partition("\n{")
     found = document("{" + text)
     services: dict[str, Any] = found.get("services") or {}
     for spec in services.values():
         spec.pop("build", None)
-    return told, found, frozenset(names.split()) or frozenset(services)
+    return told + end, found, frozenset(names.split()) or frozenset(services)
 
 
 def version(transport: Transport) -> Version:

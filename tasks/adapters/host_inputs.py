@@ -22,13 +22,16 @@ _NAMES_ONE = re.compile(rf"\b(?:{_OF_THE_SESSION})\b".encode())
 _ABSENT = "absent"
 _HASH = re.compile(r"[0-9a-f]{64}\b.*")
 # stat(1) of GNU and BusyBox. Where a plugin may be: docker/cli, cli-plugins/manager.
-_SCRIPT = """env | LC_ALL=C grep -Ev '^({of_the_session}|_)=' | LC_ALL=C sort | sha256sum
+_COMPOSE = """env | LC_ALL=C grep -Ev '^({of_the_session}|_)=' | LC_ALL=C sort | sha256sum
 for place in "${{DOCKER_CONFIG:-${{HOME:-}}/.docker}}" /usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker \
   /usr/libexec/docker; do stat -L -c '%i %s %Y %n' "$place/cli-plugins/docker-compose" 2>/dev/null || :; done
-for path in {paths}; do
+if [ -n "${{COMPOSE_ENV_FILES:-}}" ]; then echo; fi
+printf '%s\\n' {end}
+"""
+_FILES = """for path in {paths}; do
   if [ -e "$path" ]; then sha256sum < "$path" || echo; else echo {absent}; fi
 done
-if [ -n "${{COMPOSE_ENV_FILES:-}}" ] || grep -Eqsw '{of_the_session}' -- {paths}; then echo; fi
+if grep -Eqsw '{of_the_session}' -- {paths}; then echo; fi
 printf '%s\\n' {end}
 """
 
@@ -72,30 +75,40 @@ def _named(text: str, file: str) -> list[str]:
     return found if all(found) else []
 
 
-def script(paths: Sequence[str]) -> str:
-    """Return what says on the host how these files, and all else that Compose goes by, are."""
-    return _SCRIPT.format(
-        of_the_session=_OF_THE_SESSION,
-        paths=shlex.join(paths),
-        absent=_ABSENT,
-        end=shlex.quote(END.strip()),
+def script(*stacks: Sequence[str]) -> str:
+    """Return what says on the host how Compose is there, and then, for each stack, how the files are that it reads."""
+    end = shlex.quote(END.strip())
+    return _COMPOSE.format(of_the_session=_OF_THE_SESSION, end=end) + "".join(
+        _FILES.format(of_the_session=_OF_THE_SESSION, end=end, absent=_ABSENT, paths=shlex.join(paths))
+        for paths in stacks
     )
 
 
-def stamp(told: str, paths: Sequence[str]) -> str:
-    """Return a hash of what the script said; empty if it could not see all of it."""
-    rows = told.splitlines()
-    seen = [row for row in rows if row == _ABSENT or _HASH.fullmatch(row)]
-    # The environment and each file; of programs there must be one.
-    whole = len(seen) == len(paths) + 1 and len(rows) > len(seen) and all(rows)
-    return hashlib.sha256("\0".join((*paths, told)).encode()).hexdigest() if whole else ""
+def stamps(told: str, *stacks: Sequence[str]) -> list[str]:
+    """Return, for each stack, a hash of what the script said; empty if it could not see all of it."""
+    compose, *parts = told.split(END)
+    # The environment, and a program.
+    whole = len(parts) == len(stacks) + 1 and _HASH.fullmatch(compose.partition("\n")[0]) and compose.count("\n") > 1
+    if not whole or "\n\n" in compose:
+        return [""] * len(stacks)
+    return [_stamp(compose, said, paths) for paths, said in zip(stacks, parts, strict=False)]
 
 
-def ask(transport: Transport, paths: Sequence[str]) -> str:
-    """Return the hash of what Compose on a host goes by; empty if it cannot be told."""
-    try:
-        said = transport.run(["sh", "-c", script(paths)], timeout=READ_SECONDS).stdout
-    except CommandFailed:
+def _stamp(compose: str, said: str, paths: Sequence[str]) -> str:
+    rows = said.splitlines()
+    if len(rows) != len(paths) or not all(row == _ABSENT or _HASH.fullmatch(row) for row in rows):
         return ""
-    told, end, _ = said.rpartition(END)
-    return stamp(told, paths) if end else ""
+    return hashlib.sha256("\0".join((*paths, compose, said)).encode()).hexdigest()
+
+
+def ask(transport: Transport, *stacks: Sequence[str]) -> list[str]:
+    """Return, for each stack, the hash of what Compose on a host goes by; empty if it cannot be told.
+
+    Args:
+        transport: the way to the host.
+        stacks: the files that are read for each.
+    """
+    try:
+        return stamps(transport.run(["sh", "-c", script(*stacks)], timeout=READ_SECONDS).stdout, *stacks)
+    except CommandFailed:
+        return [""] * len(stacks)

@@ -65,10 +65,15 @@ def begin(r: "Run", scopes: Mapping[str, frozenset[str] | None]) -> None:
         r: the run's resources.
         scopes: the stacks, and the services of each that were named; None for all.
     """
-    for name, only in scopes.items():
-        stack = r.project.stacks[name]
-        r.remembered[name] = known = later.begun(partial(_remembered, r, stack, only))
-        r.resolving[name] = later.begun(partial(_unless_remembered, r, stack, known))
+    hosts: dict[str, list[Stack]] = {}
+    for stack in map(r.project.stacks.__getitem__, scopes):
+        hosts.setdefault(stack.host, []).append(stack)
+    for stacks in hosts.values():
+        known = later.begun(partial(_known, r, stacks, scopes))
+        asking = later.begun(partial(_asked, r, stacks[0], known))
+        for stack in stacks:
+            r.remembered[stack.name] = later.begun(partial(_of_one, asking, stack.name))
+            r.resolving[stack.name] = later.begun(partial(_unless_remembered, r, stack, known))
 
 
 def resolve(r: "Run", stacks: Iterable[Stack]) -> None:
@@ -88,14 +93,35 @@ def prepare(r: "Run", stacks: Sequence[Stack]) -> None:
         room.look(r, stack)
 
 
-def _remembered(r: "Run", stack: Stack, only: frozenset[str] | None) -> Remembered:
-    contents, _ = read_files(stack)
-    host, sha = r.project.configuration.hosts[stack.host], r.sources(stack).commit.sha
-    return remembered.of(r.plans, stack, host, r.folder(stack), sha=sha, only=only, contents=contents)
+def _known(r: "Run", stacks: Sequence[Stack], scopes: Mapping[str, frozenset[str] | None]) -> dict[str, Remembered]:
+    """Return what is remembered of the plans of a host's stacks."""
+    return {
+        stack.name: remembered.of(
+            r.plans,
+            stack,
+            r.project.configuration.hosts[stack.host],
+            sha=r.sources(stack).commit.sha,
+            only=scopes[stack.name],
+            contents=read_files(stack)[0],
+        )
+        for stack in stacks
+    }
 
 
-def _unless_remembered(r: "Run", stack: Stack, known: Future[Remembered]) -> host_compose.Resolved | None:
-    return None if known.result().inputs else _resolved(r, stack, stamped=True)
+def _asked(r: "Run", one: Stack, known: Future[dict[str, Remembered]]) -> dict[str, Remembered]:
+    """Return the same once their host, that of `one` of them, has said whether it still holds."""
+    plans = known.result()
+    return remembered.asked(r.host(one).transport, plans) if any(plan.read for plan in plans.values()) else plans
+
+
+def _of_one(asking: Future[dict[str, Remembered]], name: str) -> Remembered:
+    return asking.result()[name]
+
+
+def _unless_remembered(r: "Run", stack: Stack, known: Future[dict[str, Remembered]]) -> host_compose.Resolved | None:
+    if known.result()[stack.name].read and r.remembered[stack.name].result().inputs:
+        return None
+    return _resolved(r, stack, stamped=True)
 
 
 def _anyway(r: "Run", stack: Stack, begun: Future[host_compose.Resolved | None] | None) -> host_compose.Resolved | None:

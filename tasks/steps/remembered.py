@@ -7,7 +7,7 @@ besides, and from what the engine there has. All of that is asked for each time;
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from tasks.adapters import host_compose, host_inputs
 from tasks.adapters.engine import Engine
 from tasks.adapters.memory import Memory
 from tasks.adapters.release_folder import Executable, ReleaseFolder
+from tasks.adapters.transport import Transport
 from tasks.core.model import Host, Stack
 from tasks.steps.candidate import Candidate
 from tasks.steps.target import Target
@@ -30,8 +31,8 @@ class Remembered:
         memory: where it is remembered.
         name: the stack, and where.
         stamp: what the plan follows from on this machine, but for the images.
-        inputs: what Compose on the host reads besides, as it is now; empty if nothing is remembered, or if that is no
-            more what it was.
+        read: the host's files that Compose reads besides; none if nothing is remembered.
+        inputs: what these and Compose were like; once the host was asked, empty if they are not so any more.
         outside: the host's files that its configs and secrets name.
         plan: what the empty plan followed from.
     """
@@ -39,6 +40,7 @@ class Remembered:
     memory: Memory
     name: str
     stamp: str
+    read: tuple[str, ...] = ()
     inputs: str = ""
     outside: tuple[str, ...] = ()
     plan: str = field(default="", repr=False)
@@ -82,19 +84,17 @@ def of(
     memory: Memory,
     stack: Stack,
     host: Host,
-    folder: ReleaseFolder,
     *,
     sha: str,
     only: frozenset[str] | None,
     contents: Mapping[str, bytes],
 ) -> Remembered:
-    """Return what is remembered of a stack's plan, and ask the host whether Compose there would still say the same.
+    """Return what is remembered of a stack's plan; the host was not asked yet.
 
     Args:
         memory: where it is remembered.
         stack: the stack.
         host: its host.
-        folder: its folder there.
         sha: the checked-out commit.
         only: the services named; None for all.
         contents: the release's files by path.
@@ -104,21 +104,28 @@ def of(
         path: [hashlib.sha256(content).hexdigest(), isinstance(content, Executable)]
         for path, content in contents.items()
     }
-    places = [host.address, str(folder.path)]
+    places = [host.address, str(host.root)]
     stamp = _digest([_program(), repr(stack), places, sha, sorted(only) if only is not None else None, files])
-    told = memory.recall(name, stamp)
-    if told is None:
-        return Remembered(memory=memory, name=name, stamp=stamp)
-    known = json.loads(told)
-    now = host_inputs.ask(folder.transport, known["read"])
+    known = json.loads(memory.recall(name, stamp) or "{}")
     return Remembered(
         memory=memory,
         name=name,
         stamp=stamp,
-        inputs=now if now == known["inputs"] else "",
-        outside=tuple(known["outside"]),
-        plan=known["plan"],
+        read=tuple(known.get("read", ())),
+        inputs=known.get("inputs", ""),
+        outside=tuple(known.get("outside", ())),
+        plan=known.get("plan", ""),
     )
+
+
+def asked(transport: Transport, plans: Mapping[str, Remembered]) -> dict[str, Remembered]:
+    """Return plans by stack once their host has said, for all in one session, whether Compose there is as it was."""
+    known = {stack: plan for stack, plan in plans.items() if plan.read}
+    now = dict(zip(known, host_inputs.ask(transport, *(plan.read for plan in known.values())), strict=True))
+    return {
+        stack: replace(plan, inputs=plan.inputs if now.get(stack) == plan.inputs else "")
+        for stack, plan in plans.items()
+    }
 
 
 @cache

@@ -5,8 +5,8 @@ Only looks. services.toml and the Compose files are read by every command before
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict
 
+from tasks.core.values import plain
 from tasks.steps import outcome, run, variables
 from tasks.steps.configuration import start_folder
 from tasks.steps.naming import Task, broken
@@ -29,7 +29,7 @@ def check() -> None:
     found += rules.looks
     base = start_folder()
     if variables.as_json():
-        r.screen.document({"schema": 1, "findings": [asdict(f) for f in found], **listing.document(rules, base)})
+        r.screen.document({"schema": 1, "findings": [plain(f) for f in found], **listing.document(rules, base)})
     else:
         rows = [[f.subject, f.state, f.detail, f.next_step] for f in found]
         r.screen.table("", ["what", "state", "found", "next step"], rows)

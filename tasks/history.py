@@ -1,10 +1,10 @@
 """history: the releases of each stack, newest first, with outcome and timings."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 
 from tasks.core.durations import spoken
 from tasks.core.release import Release
+from tasks.core.values import plain
 from tasks.steps import run, selection, variables
 from tasks.steps.naming import Task, broken, tree
 from tasks.steps.once import once
@@ -35,7 +35,7 @@ def _history() -> None:
                 {
                     "stack": name,
                     "current": current.id if current else None,
-                    "releases": [asdict(release) for release in releases],
+                    "releases": [plain(release) for release in releases],
                     "notes": list(notes),
                 }
             )

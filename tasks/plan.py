@@ -6,11 +6,11 @@ The bare command `doit` means this.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
 
 from tasks.core.plan import summed
 from tasks.core.plurals import counted
+from tasks.core.values import plain
 from tasks.steps import outcome, planning, run, selection, variables
 from tasks.steps.commits import Commits
 from tasks.steps.naming import Task, broken, tree
@@ -52,11 +52,11 @@ def _document(p: StackPlan) -> dict[str, Any]:
         "current": p.current.id if p.current else None,
         "current_sha": p.current.sha if p.current else None,
         **_commits_document(p.commits),
-        "stale": [{"service": name, **asdict(cause)} for name, cause in sorted(p.stale.items())],
-        "operations": [asdict(op) for op in p.plan.operations],
+        "stale": [{"service": name, **plain(cause)} for name, cause in sorted(p.stale.items())],
+        "operations": [plain(op) for op in p.plan.operations],
         "rollouts": {name: {"kind": how.kind, "reason": how.reason} for name, how in p.rollouts.items()},
         "notes": list(p.notes),
-        "refresh": [{**asdict(source), "state": source.state} for source in p.sources],
+        "refresh": [{**plain(source), "state": source.state} for source in p.sources],
         "timings": dict(p.timings),
     }
 

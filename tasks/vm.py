@@ -7,10 +7,10 @@ machine is left alone unless its host is named, `doit vm:local`: it may be someb
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from tasks.core.errors import OnevmError, UsageError
+from tasks.core.values import plain
 from tasks.steps import outcome, run, variables
 from tasks.steps.naming import Task, broken
 from tasks.steps.once import once
@@ -41,7 +41,7 @@ def vm(hosts: Sequence[str], *, check: bool) -> None:
             run.run().screen.error(str(error))
             outcome.note(error.exit_code)
     if variables.as_json():
-        run.run().screen.document({"schema": 1, "hosts": [asdict(one) for one in found]})
+        run.run().screen.document({"schema": 1, "hosts": [plain(one) for one in found]})
     if any(row.state == "failed" for one in found for row in one.rows):
         outcome.note(1)
 

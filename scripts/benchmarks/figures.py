@@ -1,12 +1,13 @@
 """What was measured of the four ways, and how it is shown."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
 from rich.table import Table
 
 from scripts.benchmarks.sessions import Asked
+from tasks.core.values import plain
 
 MIB = 1 << 20
 WAYS = {"a": "old script", "b": "plain Compose", "c": "the limit", "d": "Onevm"}
@@ -63,7 +64,7 @@ class Found:
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it, as it is written down."""
-        return asdict(self)
+        return plain(self)
 
 
 def heading(services: int, link: Link) -> str:

@@ -12,12 +12,12 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from scripts.benchmarks.many import Many, many
 from scripts.benchmarks.measure import BASELINE, Seconds, seconds
+from tasks.core.values import plain
 
 BASELINE_NAME = "python, import doit"
 STALE = 1  # what `doit info` ends with
@@ -100,7 +100,7 @@ def _table(results: dict[int, dict[str, Seconds]], files: int, rounds: int, note
 
 def _document(results: dict[int, dict[str, Seconds]], options: argparse.Namespace, notes: list[str]) -> dict[str, Any]:
     rows = {
-        str(services): {name: asdict(found) for name, found in measured.items()}
+        str(services): {name: plain(found) for name, found in measured.items()}
         for services, measured in results.items()
     }
     return {"schema": 1, "files": options.files, "rounds": options.rounds, "seconds": rows, "notes": notes}

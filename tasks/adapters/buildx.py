@@ -7,7 +7,8 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tasks.adapters import refusals, temporary
 from tasks.adapters.credentials import docker_folder
@@ -22,8 +23,7 @@ READ_SECONDS = 30
 AGAIN = "run the same command again: what is finished is not built again"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Baked:
+class Baked(Struct, frozen=True, kw_only=True):
     """What a bake left.
 
     Attributes:

@@ -10,10 +10,11 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode, urlsplit
+
+from msgspec import Struct
 
 from tasks.adapters.answer import Answer
 from tasks.adapters.credentials import Credential
@@ -43,8 +44,7 @@ def parse(header: str) -> dict[str, dict[str, str]]:
     return found
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Token:
+class _Token(Struct, frozen=True, kw_only=True):
     value: str
     until: float
 

@@ -1,7 +1,8 @@
 """The first process of a running container, as its host's kernel shows it. Nothing is started in the container."""
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tasks.adapters.transport import Transport
 from tasks.core.lint.listening import Listener, listeners
@@ -12,8 +13,7 @@ _LOOK = 'cat "/proc/$1/status" "/proc/$1/net/tcp" && { cat "/proc/$1/net/tcp6" 2
 _USER = re.compile(r"^Uid:\s+(\d+)", re.MULTILINE)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Process:
+class Process(Struct, frozen=True, kw_only=True):
     """A process: its user's number on the host, and where its network namespace listens."""
 
     user: int

@@ -4,10 +4,11 @@ import base64
 import binascii
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from tasks.adapters import process
 from tasks.core.errors import OnevmError, ToolError
@@ -26,8 +27,7 @@ class VariableMissing(OnevmError):
     exit_code = 3
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Credential:
+class Credential(Struct, frozen=True, kw_only=True):
     """A login.
 
     Attributes:

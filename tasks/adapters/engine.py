@@ -6,8 +6,9 @@ import json
 import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from tasks.adapters import shares
 from tasks.adapters.engine_access import (
@@ -35,8 +36,7 @@ class _Listed(NamedTuple):
     image: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Listing:
+class Listing(Struct, frozen=True, kw_only=True):
     """What an engine lists of a project, without a question about each container.
 
     Attributes:

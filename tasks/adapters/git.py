@@ -4,10 +4,11 @@ import os
 import re
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from tasks.adapters.git_top import refuse_dead_end
 from tasks.adapters.process import CommandFailed, run
@@ -23,8 +24,7 @@ _MOST_ARGUMENTS = 1000
 _loading = threading.Lock()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Commit:
+class Commit(Struct, frozen=True, kw_only=True):
     """One commit: full sha, commit date in ISO 8601 with its zone, first line of the message."""
 
     sha: str

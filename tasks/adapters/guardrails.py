@@ -6,9 +6,10 @@ The scripts are in `vm/`; `prune` and `alert` there are what a host gets, and wo
 import hashlib
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from tasks.adapters.process import CommandFailed
 from tasks.adapters.transport import Transport
@@ -39,8 +40,7 @@ def program(name: str) -> bytes:
     return (SCRIPTS / name).read_bytes()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True, kw_only=True):
     """As whom we are on a host: our name there, what we may do, and where its engine is."""
 
     user: str

@@ -6,7 +6,8 @@ there is no body to frame; whatever is out of the ordinary ends the connection, 
 
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 # What http.client takes for a line of a head; a whole head of ours may not be longer.
 LONGEST = 65536
@@ -22,8 +23,7 @@ class Closed(Malformed):
     """The other side had ended the connection before it answered anything."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Head:
+class Head(Struct, frozen=True, kw_only=True):
     """An answer without a body.
 
     Attributes:

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
 
 from tasks.adapters import gauge, later, lock, remote_lock, ssh
 from tasks.adapters.engine import Engine
@@ -34,8 +35,7 @@ id -un
 """
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Held:
+class Held(Struct, frozen=True, kw_only=True):
     """What is known when the lock of a stack was taken.
 
     Attributes:

@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
+
+from msgspec import Struct
 
 from tasks.adapters.process import CommandFailed, run
 from tasks.core.versions import Version
@@ -16,8 +17,7 @@ _UNKNOWN = "unsupported request frontend.lint"
 _ALOUD = frozenset({"error", "warning"})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Remark:
+class Remark(Struct, frozen=True, kw_only=True):
     """What another linter says: its name and rule (`hadolint:DL3008`), the line, its words."""
 
     rule: str

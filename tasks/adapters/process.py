@@ -15,10 +15,11 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
+
+from msgspec import Struct
 
 from tasks.core.errors import OnevmError, ToolError
 from tasks.core.secret import Secret
@@ -34,8 +35,7 @@ _guard = threading.Lock()
 _stopping = threading.Event()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Completed:
+class Completed(Struct, frozen=True, kw_only=True):
     """What a finished command left: its exit code and its text."""
 
     returncode: int

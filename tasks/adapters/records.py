@@ -4,8 +4,9 @@
 a doubt, and only what certainly is not there counts as absent.
 """
 
-from dataclasses import dataclass
 from pathlib import PurePosixPath
+
+from msgspec import Struct
 
 from tasks.adapters.process import CommandFailed
 from tasks.adapters.release_folder import FILES_SECONDS, ReleaseFolder
@@ -48,8 +49,7 @@ echo end
 """
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Records:
+class Records(Struct, frozen=True, kw_only=True):
     """What a host has on record of a stack.
 
     Attributes:

@@ -12,8 +12,9 @@ import re
 import shlex
 import tarfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
+
+from msgspec import Struct
 
 from tasks.adapters import refusals
 from tasks.adapters.process import CommandFailed
@@ -100,8 +101,7 @@ exit 0
 _HEADING = re.compile(r"^==> (.+)/release\.json <==\n", re.MULTILINE)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Current:
+class Current(Struct, frozen=True, kw_only=True):
     """The release that `current` points to, or why there is none.
 
     `switching` is the release that a deploy was on its way to when it was killed, empty if none was; `unrecorded` are

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import groupby
 from typing import TypeVar
+
+from msgspec import Struct
 
 from tasks.core.errors import OnevmError
 
@@ -37,8 +38,7 @@ class CouldNotAsk(OnevmError):
     """No try got a usable answer. It says nothing about what was asked for: not that it is not there."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Patience:
+class Patience(Struct, frozen=True, kw_only=True):
     """How often and how long to ask.
 
     Attributes:

@@ -3,14 +3,13 @@
 For questions that are asked rarely: importing it takes longer than most answers, and it knows no time limits.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from tasks.adapters import refusals
 from tasks.core.errors import OnevmError
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EngineFacts:
+class EngineFacts(Struct, frozen=True, kw_only=True):
     """What `docker info` says that matters here; memory in bytes."""
 
     version: str
@@ -22,8 +21,7 @@ class EngineFacts:
     cpus: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BuilderFacts:
+class BuilderFacts(Struct, frozen=True, kw_only=True):
     """A buildx builder: its name, and its driver (`docker`, `docker-container`, `remote`, …)."""
 
     name: str

@@ -2,16 +2,16 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from tasks.core.build import BuildDefinition
 from tasks.core.images import CONTENT_KEY_LABEL, CREATED_LABEL, REVISION_LABEL, SOURCE_LABEL
 from tasks.core.model import Builder
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     """One service to build.
 
     Attributes:

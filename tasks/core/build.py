@@ -1,11 +1,11 @@
 """The build definition of one built service, as `docker compose config` resolves it."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BuildSecret:
+
+class BuildSecret(Struct, frozen=True, kw_only=True):
     """A build secret: its id, and where its value comes from. The value itself is never held here."""
 
     id: str
@@ -13,8 +13,7 @@ class BuildSecret:
     environment: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BuildDefinition:
+class BuildDefinition(Struct, frozen=True, kw_only=True):
     """What BuildKit is asked to build for one service.
 
     Attributes:

@@ -1,7 +1,8 @@
 """Which containers may take all memory of their host, and the cap that what they take suggests."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 MEGABYTE = 1024 * 1024
 STEP = 32  # MB: what is proposed is a multiple of it
@@ -9,8 +10,7 @@ HEADROOM = 1.5
 AT_MOST = 4  # times what it takes now: a peak counts the files that the kernel kept for it, which it can do without
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True, kw_only=True):
     """What one container takes.
 
     Attributes:
@@ -26,8 +26,7 @@ class Usage:
     cap: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Proposal:
+class Proposal(Struct, frozen=True, kw_only=True):
     """A service without a cap: what its containers take, and the cap for each, in megabytes."""
 
     name: str

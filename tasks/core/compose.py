@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from tasks.core.build import BuildDefinition, BuildSecret, is_remote
 from tasks.core.dockerfile import starting_images
 from tasks.core.durations import seconds
@@ -24,8 +26,7 @@ _OWN_BUILD_KEYS = {
 _IMAGE = "docker-image://"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HealthCheck:
+class HealthCheck(Struct, frozen=True, kw_only=True):
     """A health check's times in seconds, with the engine's defaults filled in."""
 
     interval: float = 30
@@ -39,8 +40,7 @@ class HealthCheck:
         return self.start_period + (self.retries + 1) * (self.interval + self.timeout)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ComposeService:
+class ComposeService(Struct, frozen=True, kw_only=True):
     """One service of a Compose project."""
 
     name: str

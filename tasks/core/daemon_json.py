@@ -7,8 +7,9 @@ there, or on dockerd's command line, counts; the engine refuses a key that stand
 import json
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from tasks.core.errors import OnevmError
 from tasks.core.plurals import counted
@@ -19,8 +20,7 @@ BOUNDED_BY_ITSELF = "local"  # 5 files of 20 MB each unless told
 TO_FILES = "json-file"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Merged:
+class Merged(Struct, frozen=True, kw_only=True):
     """What daemon.json is to be.
 
     Attributes:

@@ -5,9 +5,10 @@ recorded.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct, field
 
 from tasks.core import measured
 from tasks.core.measured import PHASES, Measured
@@ -19,8 +20,7 @@ KINDS = ("deploy", "rollback")
 _FORMERLY = {"hooks": "hook"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Deploy:
+class Deploy(Struct, frozen=True, kw_only=True):
     """One deploy or rollback.
 
     Attributes:

@@ -4,7 +4,7 @@ Everything Onevm can explain is an `OnevmError`; it ends a run with its `exit_co
 Anything else is a bug and shows its traceback (exit code 2).
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from tasks.core.plurals import counted
 
@@ -41,8 +41,7 @@ class UsageError(OnevmError):
     exit_code = 3
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True, kw_only=True):
     """One mistake in a file: where it is, which key, what is wrong (with a hint if there is one)."""
 
     file: str

@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 _SCP = re.compile(r"(?:[^/@:]+@)?(?P<host>[^/@:]+):(?P<path>[^/].*)")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Action:
+class Action(Struct, frozen=True, kw_only=True):
     """An action, pinned to a commit; `version` is the tag on that commit, for people."""
 
     name: str
@@ -17,8 +17,7 @@ class Action:
     version: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Forge:
+class Forge(Struct, frozen=True, kw_only=True):
     """What a workflow file must know about the forge that runs it.
 
     Attributes:
@@ -60,8 +59,7 @@ FORGES: Mapping[str, Forge] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True, kw_only=True):
     """Where a repository comes from: the forge's host without a port, and `owner/name` there."""
 
     host: str

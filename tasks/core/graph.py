@@ -1,8 +1,9 @@
 """The build graph as a picture: sources, the images made of them, and what of it a deploy had to do."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from tasks.core.build import BuildDefinition
 
@@ -14,8 +15,7 @@ LETTER, MOST_LETTERS = 7.6, 30
 MOST_IMAGES = 40
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Node:
+class Node(Struct, frozen=True, kw_only=True):
     """A box.
 
     Attributes:
@@ -35,16 +35,14 @@ class Node:
     width: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Edge:
+class Edge(Struct, frozen=True, kw_only=True):
     """A line from one box to another, as the path of a curve; `stale` if what it leads to was built."""
 
     path: str
     stale: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Picture:
+class Picture(Struct, frozen=True, kw_only=True):
     """Boxes and lines with the room that they need, and how many images are not drawn."""
 
     nodes: tuple[Node, ...]
@@ -54,8 +52,7 @@ class Picture:
     left_out: int = 0
 
 
-@dataclass(slots=True)
-class _Grid:
+class _Grid(Struct):
     """Columns of boxes, each in the middle of the height that the longest one needs."""
 
     columns: dict[int, list[Place]] = field(default_factory=dict)

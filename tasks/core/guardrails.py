@@ -1,8 +1,9 @@
 """What `doit vm` would do to a host: for each item the files it should have, and what is to be done besides."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from tasks.core import daemon_json
 from tasks.core.errors import OnevmError
@@ -20,8 +21,7 @@ WEBHOOK = f"{ETC}/alert-webhook"
 DEFAULT_ENGINE = "unix:///var/run/docker.sock"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True, kw_only=True):
     """A file as it should be.
 
     Attributes:
@@ -35,8 +35,7 @@ class Wanted:
     mode: str = "644"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Item:
+class Item(Struct, frozen=True, kw_only=True):
     """One thing that a host should have.
 
     Attributes:

@@ -8,8 +8,9 @@ compares them with what an engine really delivers.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 from tasks.core.errors import ConfigurationError, Problem
 from tasks.core.gopath import SPACE, BadPatternError, check_pattern, clean
@@ -24,8 +25,7 @@ _SPECIAL = frozenset("*[]?^\\/|{}")
 _UNDECODABLE = re.compile("[\udc80-\udcff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(Struct, frozen=True):
     """One line of an ignore file.
 
     Attributes:

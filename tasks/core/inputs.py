@@ -6,8 +6,9 @@ import marshal
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from tasks.core.build import BuildDefinition
 from tasks.core.contents import ContentHashes
@@ -26,8 +27,7 @@ class Place(NamedTuple):
     rules: IgnoreRules | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
+class Source(Struct, frozen=True, kw_only=True):
     """What one place held: its entries and, for each, what stands in the content key."""
 
     role: str
@@ -36,8 +36,7 @@ class Source:
     values: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Inputs:
+class Inputs(Struct, frozen=True, kw_only=True):
     """Everything on disk that belongs to a content key, as it was when it was read.
 
     `taken_ns` is when reading started, in nanoseconds since 1970.

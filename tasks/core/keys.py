@@ -7,7 +7,8 @@ one, where the checkout stands, volatile args, and the values of secrets.
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tasks.core.build import BuildDefinition
 from tasks.core.inputs import DOCKERFILE, Inputs
@@ -16,8 +17,7 @@ SCHEMA = "1"
 _TARGET = "target:"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Manifest:
+class Manifest(Struct, frozen=True, kw_only=True):
     """What a content key is made of, so that two keys can be compared by what differs.
 
     Attributes:

@@ -2,14 +2,14 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 MEGABYTE = 1024 * 1024
 KILOBYTE = 1024
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class File:
+class File(Struct, frozen=True, kw_only=True):
     """A file of the host.
 
     Attributes:
@@ -21,16 +21,14 @@ class File:
     content: bytes | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Swap:
+class Swap(Struct, frozen=True, kw_only=True):
     """Swap that is on: its path and size in bytes."""
 
     path: str
     size: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Machine:
+class Machine(Struct, frozen=True, kw_only=True):
     """A host as it was seen.
 
     Attributes:

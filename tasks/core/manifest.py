@@ -6,8 +6,9 @@ The formats are OCI image-spec 1.1 and Docker's image manifest version 2, schema
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 IMAGE_TYPES = (
     "application/vnd.oci.image.manifest.v1+json",
@@ -23,8 +24,7 @@ MANIFEST_TYPES = IMAGE_TYPES + INDEX_TYPES
 _ATTESTATION = ("vnd.docker.reference.type", "attestation-manifest")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Platform:
+class Platform(Struct, frozen=True, kw_only=True):
     """An operating system and a processor, in Go's words."""
 
     os: str = "linux"
@@ -35,8 +35,7 @@ class Platform:
         return "/".join(filter(None, (self.os, self.architecture, self.variant)))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Layer:
+class Layer(Struct, frozen=True, kw_only=True):
     """A layer as it travels: its size in bytes, and whether it is compressed."""
 
     digest: str
@@ -44,8 +43,7 @@ class Layer:
     compressed: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Manifest:
+class Manifest(Struct, frozen=True, kw_only=True):
     """A manifest as the registry gave it; the bytes are what the digest is of."""
 
     content: bytes

@@ -1,8 +1,9 @@
 """What a deploy took and cost, as its release and the log of events keep it. docs/report.md has every field."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
+
+from msgspec import Struct, field
 
 PHASES = (
     "load", "key", "lookup", "refresh", "bake", "push", "reach", "lock", "look", "stage", "pull", "hook", "start",
@@ -18,8 +19,7 @@ class Sample(NamedTuple):
     disk_free: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Resources:
+class Resources(Struct, frozen=True, kw_only=True):
     """A host while a stack was deployed, from the lock to the record, in bytes.
 
     Attributes:
@@ -42,8 +42,7 @@ class Resources:
         return self.memory_peak - self.memory_before
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Measured:
+class Measured(Struct, frozen=True, kw_only=True):
     """What a deploy took and cost.
 
     Attributes:
@@ -86,9 +85,9 @@ def from_mapping(raw: Mapping[str, Any]) -> Measured:
     Raises:
         TypeError: it is none of these.
     """
-    known = {key: value for key, value in raw.items() if key in Measured.__dataclass_fields__}
+    known = {key: value for key, value in raw.items() if key in Measured.__struct_fields__}
     known["built"] = tuple(known.get("built") or ())
     if known.get("resources"):
-        names = {f.name for f in fields(Resources)}
+        names = set(Resources.__struct_fields__)
         known["resources"] = Resources(**{k: v for k, v in known["resources"].items() if k in names})
     return Measured(**known)

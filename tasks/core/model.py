@@ -1,9 +1,10 @@
 """The words of services.toml as values. What Compose already says is in `compose.py`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct, field
 
 from tasks.core.errors import Problem
 from tasks.core.source import Source
@@ -14,8 +15,7 @@ RolloutKind = Literal["auto", "start-first", "recreate"]
 OnFailure = Literal["rollback", "keep"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Registry:
+class Registry(Struct, frozen=True, kw_only=True):
     """Where images are pushed to.
 
     `url` is `host[:port][/path]`, with no scheme; images are `<url>/<stack>-<service>`.
@@ -28,16 +28,14 @@ class Registry:
     insecure: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Builder:
+class Builder(Struct, frozen=True, kw_only=True):
     """Which buildx builder bakes, and where it keeps its cache."""
 
     name: str = "default"
     cache: CacheKind = "inline"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VmSettings:
+class VmSettings(Struct, frozen=True, kw_only=True):
     """What `doit vm` gives a host.
 
     `log_size`, `builder_cache` and `swap` are sizes like `10m`; the latter two may be `none`, and `swap` `auto`.
@@ -55,8 +53,7 @@ class VmSettings:
     alert_webhook_env: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Host:
+class Host(Struct, frozen=True, kw_only=True):
     """A machine that stacks run on. `address` is `local` or `ssh://[user@]host[:port]`."""
 
     name: str
@@ -71,8 +68,7 @@ class Host:
         return self.address == "local"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Verify:
+class Verify(Struct, frozen=True, kw_only=True):
     """An address to ask after a deploy; `json` is the dotted path of the commit in the answer."""
 
     url: str
@@ -80,8 +76,7 @@ class Verify:
     timeout_seconds: float = 30
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Hooks:
+class Hooks(Struct, frozen=True, kw_only=True):
     """Commands run on the host around a deploy."""
 
     before_deploy: str | None = None
@@ -89,8 +84,7 @@ class Hooks:
     on_failure: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ServiceSettings:
+class ServiceSettings(Struct, frozen=True, kw_only=True):
     """What services.toml adds to a Compose service.
 
     `drain_seconds` is how long an old copy goes on with the requests it has, before it is told to stop;
@@ -106,8 +100,7 @@ class ServiceSettings:
     ignore: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stack:
+class Stack(Struct, frozen=True, kw_only=True):
     """One Compose project in a git checkout. `path` is absolute; `compose` and `files` are relative to it."""
 
     name: str
@@ -120,7 +113,7 @@ class Stack:
     hooks: Hooks = field(default_factory=Hooks)
     ignore: Mapping[str, str] = field(default_factory=dict)
     services: dict[str, ServiceSettings] = field(default_factory=dict)
-    source: Source = field(default_factory=Source, repr=False, compare=False)
+    source: Source = field(default_factory=Source)
 
     def settings(self, service: str) -> ServiceSettings:
         """Return what services.toml says of a service; the defaults if it says nothing."""
@@ -136,8 +129,7 @@ class Stack:
         return self.source.problem(("stacks", self.name, *key), message)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Configuration:
+class Configuration(Struct, frozen=True, kw_only=True):
     """services.toml, read and checked. `path` is absolute; `source` knows the line of every key."""
 
     path: Path
@@ -145,4 +137,4 @@ class Configuration:
     builder: Builder
     hosts: dict[str, Host]
     stacks: dict[str, Stack]
-    source: Source = field(default_factory=Source, repr=False, compare=False)
+    source: Source = field(default_factory=Source)

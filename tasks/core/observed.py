@@ -2,15 +2,15 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 CONFIG_LABEL = "dev.onevm.config-hash"
 _HALF_RECREATED = re.compile(r"^/?[0-9a-f]{12}_")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Container:
+class Container(Struct, frozen=True, kw_only=True):
     """One container of the stack as the engine describes it."""
 
     id: str
@@ -66,8 +66,7 @@ def container(inspected: Mapping[str, Any]) -> Container:
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Network:
+class Network(Struct, frozen=True, kw_only=True):
     """A network that the engine has.
 
     Attributes:
@@ -83,8 +82,7 @@ class Network:
     inspected: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Volume:
+class Volume(Struct, frozen=True, kw_only=True):
     """A volume that the engine has."""
 
     name: str
@@ -92,8 +90,7 @@ class Volume:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Observed:
+class Observed(Struct, frozen=True, kw_only=True):
     """What the host has of one stack: its containers, the digests it need not pull, its volumes; all networks.
 
     `stamp` is another whenever the plan may be another; empty if that is not known.

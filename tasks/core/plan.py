@@ -4,18 +4,19 @@ Data only: nothing here acts. `reconcile.py` makes it, steps/ executes it.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import Literal
 
+from msgspec import Struct
+
 from tasks.core.model import RolloutKind
+from tasks.core.values import replace
 
 Verb = Literal["build", "push", "tag", "pull", "sweep", "renew", "create", "start", "recreate", "remove"]
 _ORDER: tuple[Verb, ...] = ("build", "push", "tag", "pull", "sweep", "renew", "create", "start", "recreate", "remove")
 MOST_NAMED = 3
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Operation:
+class Operation(Struct, frozen=True, kw_only=True):
     """One step.
 
     Attributes:
@@ -37,8 +38,7 @@ class Operation:
         return f"{self.verb} {self.service}{how}: {self.cause}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """The operations for one stack, in the order of their phases."""
 
     stack: str

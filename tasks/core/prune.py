@@ -6,8 +6,9 @@ nothing as long as its digest is. Whatever Onevm did not name itself stays.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from tasks.core.durations import spoken
 from tasks.core.reference import Reference, ReferenceInvalid, is_digest
@@ -42,8 +43,7 @@ def subject_of(tag: str) -> str:
     return f"{match[1]}:{match[2]}" if match else ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True, kw_only=True):
     """One manifest that tags name.
 
     Attributes:
@@ -59,8 +59,7 @@ class Stored:
     blobs: Mapping[str, int]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Judged:
+class Judged(Struct, frozen=True, kw_only=True):
     """What becomes of one manifest.
 
     Attributes:
@@ -162,8 +161,7 @@ def _young(made: float | None, now: float, grace: float) -> str:
     return f"younger than {spoken(grace)}" if now - made < grace else ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LocalImage:
+class LocalImage(Struct, frozen=True, kw_only=True):
     """An image on an engine.
 
     Attributes:
@@ -179,8 +177,7 @@ class LocalImage:
     touched: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JudgedImage:
+class JudgedImage(Struct, frozen=True, kw_only=True):
     """What becomes of an image on an engine: `names` are those that it loses, if it goes; `bytes` is its size."""
 
     id: str

@@ -1,7 +1,8 @@
 """Desired against observed: the plan. Pure; no question is asked while deciding."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from tasks.core.compose import ComposeService
 from tasks.core.networks import Renewal
@@ -13,8 +14,7 @@ APART = "two copies would be in different networks"
 IN_PLACE = Rollout(kind="recreate", reason="")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Desired:
+class Desired(Struct, frozen=True, kw_only=True):
     """What one service shall be.
 
     Attributes:

@@ -4,9 +4,11 @@ The grammar and the rules for Docker Hub are those of github.com/distribution/re
 """
 
 import re
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
 
 from tasks.core.errors import OnevmError
+from tasks.core.values import replace
 
 HUB = "docker.io"
 HUB_ALIASES = ("index.docker.io", "registry-1.docker.io")
@@ -35,8 +37,7 @@ def is_tag(text: str) -> bool:
     return _TAG.fullmatch(text) is not None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True, kw_only=True):
     """An image reference in full.
 
     Attributes:

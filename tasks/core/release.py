@@ -3,21 +3,24 @@
 Written once as JSON (schema 1), beside and renamed, never edited. The rules are in docs/architecture.md.
 """
 
+import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from tasks.core import measured
 from tasks.core.errors import OnevmError
 from tasks.core.measured import Measured
 from tasks.core.outage import Outage
+from tasks.core.values import plain
 
 SCHEMA = 1
 Outcome = Literal["good", "failed"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ReleasedService:
     """One service of a release.
 
@@ -36,8 +39,8 @@ class ReleasedService:
     revision: str = ""
     external: bool = False
     source: str = ""
-    inputs: dict[str, str] = field(default_factory=dict)
-    starts_from: dict[str, str] = field(default_factory=dict, compare=False)
+    inputs: dict[str, str] = dataclasses.field(default_factory=dict)
+    starts_from: dict[str, str] = dataclasses.field(default_factory=dict, compare=False)
 
     @property
     def has_digest(self) -> bool:
@@ -45,8 +48,7 @@ class ReleasedService:
         return "@" in self.image
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Release:
+class Release(Struct, frozen=True, kw_only=True):
     """What a stack is, or was, on its host.
 
     Attributes:
@@ -124,7 +126,7 @@ class Release:
     def to_json(self) -> str:
         """Return the release as its JSON document."""
         # The order of the Compose files counts, so keys are not sorted.
-        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2) + "\n"
+        return json.dumps({"schema": SCHEMA, **plain(self)}, indent=2) + "\n"
 
 
 def from_json(text: str, where: str) -> Release:
@@ -143,7 +145,7 @@ def from_json(text: str, where: str) -> Release:
         if schema != SCHEMA:
             msg = f"{where} has schema {schema}; this Onevm reads schema {SCHEMA}"
             raise OnevmError(msg, next_step="use the Onevm that wrote it, or a newer one")
-        fields = {key: value for key, value in raw.items() if key in Release.__dataclass_fields__}
+        fields = {key: value for key, value in raw.items() if key in Release.__struct_fields__}
         fields["services"] = {name: _service(spec) for name, spec in raw["services"].items()}
         fields["outage"] = {name: Outage(**spec) for name, spec in (raw.get("outage") or {}).items()}
         fields["scope"] = tuple(raw.get("scope") or ())

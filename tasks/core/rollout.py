@@ -9,8 +9,9 @@ or that is about to go (docs/architecture.md).
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from tasks.core.compose import ComposeProject, ComposeService
 from tasks.core.model import RolloutKind
@@ -20,8 +21,7 @@ _MENTIONED = re.compile(rb"\b" + UPSTREAMS.encode() + rb"/([A-Za-z0-9][A-Za-z0-9
 _HASH_LENGTH = 12
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rollout:
+class Rollout(Struct, frozen=True, kw_only=True):
     """How one service is replaced.
 
     Attributes:

@@ -4,8 +4,9 @@ Defaults are not here: they are those of `model.py`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Literal, get_args
+
+from msgspec import Struct
 
 from tasks.core import syntax
 from tasks.core.lint.catalogue import RULES
@@ -16,8 +17,7 @@ Check = Callable[[str], str | None]
 """Looks at a text (of a `strings` array: at each) and returns what is wrong with it, or None."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Key:
+class Key(Struct, frozen=True, kw_only=True):
     """One key and what its value must be.
 
     Attributes:
@@ -41,16 +41,14 @@ class Key:
     command: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Table:
+class Table(Struct, frozen=True, kw_only=True):
     """A table with fixed keys."""
 
     keys: "Mapping[str, Key | Table | Named]"
     required: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Named:
+class Named(Struct, frozen=True, kw_only=True):
     """A table of tables, each under a name that the user chooses."""
 
     noun: str

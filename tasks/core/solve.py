@@ -4,9 +4,10 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct, field
 
 from tasks.core.spans import Span
 
@@ -20,8 +21,7 @@ LOG_LINES = 40
 _LOST_LINE = re.compile(r"rpc error: code = (Unavailable|Canceled)\b|no active session|closing transport")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """A step of one target began, ended or failed."""
 
     target: str
@@ -31,8 +31,7 @@ class Step:
     error: str = ""
 
 
-@dataclass(kw_only=True, slots=True)
-class Solve:
+class Solve(Struct, kw_only=True):
     """Follows one bake.
 
     Attributes:

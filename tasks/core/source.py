@@ -21,6 +21,16 @@ class Source:
         self.file = file
         self.text = text
 
+    # What a configuration says is the same, wherever it stands.
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Source)
+
+    def __hash__(self) -> int:
+        return hash(Source)
+
+    def __repr__(self) -> str:
+        return "Source()"
+
     @cached_property
     def lines(self) -> dict[KeyPath, int]:
         """The line of every key."""

@@ -1,11 +1,10 @@
 """The swap file that a host should have: a net for the moments in which memory runs out, not more memory."""
 
-from dataclasses import replace
-
 from tasks.core.errors import OnevmError
 from tasks.core.guardrails import FSTAB, SYSCTL, Item, Wanted, differs
 from tasks.core.machine import MEGABYTE, Machine
 from tasks.core.model import VmSettings
+from tasks.core.values import replace
 
 LEAST = 128  # MB; below, it is not worth a file
 MOST = 2048  # MB, of "auto"

@@ -2,8 +2,9 @@
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from tasks.core.deploys import Deploy
 from tasks.core.durations import spoken
@@ -18,8 +19,7 @@ MOST_RISE = 0.1
 Verdict = Literal["met", "missed", "no data"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
+class Row(Struct, frozen=True, kw_only=True):
     """One target.
 
     Attributes:

@@ -6,11 +6,11 @@ since its first line parses, so tomli itself finds the statements, and each of t
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import tomli
+from msgspec import Struct
 
 KeyPath = tuple[str | int, ...]
 """A key from the root of the document: names of tables and keys, and indices into arrays."""
@@ -19,8 +19,7 @@ _CLOSERS = tuple("".join(marks) for depth in (1, 2, 3) for marks in product("]}"
 _VALUE_ENDS = ("]", "}", '"""', "'''")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Statement:
+class Statement(Struct, frozen=True, kw_only=True):
     """One header or one key with its value.
 
     Attributes:

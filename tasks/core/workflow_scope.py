@@ -1,14 +1,14 @@
 """What the workflow files of one repository are about."""
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 # https://docs.docker.com/reference/compose-file/interpolation/: `${NAME:?…}` and `${NAME?…}`; `$$` is no variable.
 _DEMANDED = re.compile(r"(?<!\$)(?:\$\$)*\$\{([A-Za-z_][A-Za-z0-9_]*):?\?")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Clone:
+class Clone(Struct, frozen=True, kw_only=True):
     """A repository on the runner.
 
     Attributes:
@@ -28,8 +28,7 @@ class Clone:
     lfs: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Scope:
+class Scope(Struct, frozen=True, kw_only=True):
     """What the workflow files of one repository do.
 
     Attributes:

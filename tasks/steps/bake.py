@@ -8,7 +8,8 @@ The first build or push task that runs makes the batch for all of them:
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from tasks.adapters import buildx, context_names, temporary
 from tasks.adapters.engine import Engine
@@ -27,8 +28,7 @@ from tasks.steps.settle import culprits, settle
 from tasks.steps.timings import Timings, merged, since_start
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Oven:
+class Oven(Struct, frozen=True, kw_only=True):
     """Where images are made.
 
     Attributes:
@@ -44,8 +44,7 @@ class Oven:
     env: Mapping[str, str]
 
 
-@dataclass(slots=True)
-class Batch:
+class Batch(Struct):
     """The images of a run by `<stack>.<service>`.
 
     Attributes:

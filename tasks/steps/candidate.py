@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from tasks.adapters.release_folder import Executable
 from tasks.core.compose import ComposeProject
@@ -13,8 +14,7 @@ from tasks.core.release import Release, ReleasedService
 from tasks.core.rollout import UPSTREAMS
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True, kw_only=True):
     """What is to be released.
 
     Attributes:

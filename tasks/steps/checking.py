@@ -3,7 +3,8 @@
 import platform
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tasks.adapters import buildx, host_compose, whales
 from tasks.adapters.engine_access import check_version
@@ -14,8 +15,7 @@ from tasks.steps.run import Run
 GIB = 1024**3
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True):
     """One thing that was looked at.
 
     Attributes:

@@ -1,6 +1,6 @@
 """The commits between what a host runs and what is to run on it."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from tasks.adapters.git import Checkout
 from tasks.core.errors import OnevmError
@@ -8,8 +8,7 @@ from tasks.core.errors import OnevmError
 MOST = 20
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Commits:
+class Commits(Struct, frozen=True, kw_only=True):
     """How two commits lie to each other.
 
     Attributes:

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -12,6 +11,7 @@ import doit
 from tasks.core import config
 from tasks.core.errors import UsageError
 from tasks.core.model import Configuration
+from tasks.core.values import replace
 from tasks.steps import reaching, variables
 
 

@@ -9,7 +9,6 @@ The lock is held from the look to the record. Everything before `switch` changes
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from tasks.adapters import later
@@ -19,6 +18,7 @@ from tasks.core import desired, retention
 from tasks.core.errors import OnevmError
 from tasks.core.plan import Plan
 from tasks.core.release import Outcome, Release
+from tasks.core.values import replace
 from tasks.steps import hooks, probe, target, verify, wait
 from tasks.steps.candidate import Candidate
 from tasks.steps.deployment import Deployment, Result, performer

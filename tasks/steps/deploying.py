@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from concurrent.futures import wait
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 
 from tasks.adapters.release_folder import Current
@@ -11,6 +10,7 @@ from tasks.core import history
 from tasks.core.errors import OnevmError, UsageError
 from tasks.core.model import Stack
 from tasks.core.release import Release
+from tasks.core.values import replace
 from tasks.steps import (
     bake,
     events,

@@ -4,7 +4,8 @@ import getpass
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from tasks.adapters.host import Reached
 from tasks.adapters.host_compose import Resolved
@@ -19,8 +20,7 @@ from tasks.steps.remembered import Remembered
 from tasks.steps.timings import Timings
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Deployment:
+class Deployment(Struct, frozen=True, kw_only=True):
     """One stack on its way to a candidate.
 
     Attributes:
@@ -65,8 +65,7 @@ class Deployment:
         return self.measuring.timings
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Result:
+class Result(Struct, frozen=True, kw_only=True):
     """How a deployment ended well.
 
     Attributes:

@@ -8,9 +8,10 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from tasks.adapters import host_compose, later
 from tasks.core.errors import OnevmError
@@ -26,16 +27,14 @@ if TYPE_CHECKING:
 _PULLS = threading.BoundedSemaphore(4)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pulled:
+class Pulled(Struct, frozen=True, kw_only=True):
     """An image that was pulled: the layers that were fetched for it, and the seconds it took."""
 
     layers: frozenset[str]
     seconds: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Coming:
+class Coming(Struct, frozen=True, kw_only=True):
     """An image on its way to a host: whether the host has room for it, and then the image."""
 
     room: Future[None]

@@ -1,7 +1,6 @@
 """What is written down of each run in the clone's log of events; docs/report.md has the schema."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from tasks.adapters import event_log
 from tasks.core.errors import OnevmError
 from tasks.core.model import Stack
 from tasks.core.release import Release
+from tasks.core.values import plain
 from tasks.steps import why
 from tasks.steps.images import Image
 from tasks.steps.measuring import Measuring
@@ -88,8 +88,8 @@ def stack(
     }
     if release and release.measured:
         found |= {"performer": release.performer, "dirty": release.dirty, "previous": release.previous}
-        found["measured"] = asdict(release.measured)
-        found["outage"] = {name: asdict(noticed) for name, noticed in release.outage.items()}
+        found["measured"] = plain(release.measured)
+        found["outage"] = {name: plain(noticed) for name, noticed in release.outage.items()}
     if built := {name: image for name, image in images.items() if image.state == "built"}:
         found["why"] = _causes(r, of, built, before)
     _write(r, found)

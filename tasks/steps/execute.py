@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+
+from msgspec import Struct, field
 
 from tasks.adapters import host_compose
 from tasks.adapters.engine import Engine
@@ -29,8 +30,7 @@ PARALLEL_STARTS = 8
 CHANCE_SECONDS = 10.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Executor:
+class Executor(Struct, frozen=True, kw_only=True):
     """What carrying out a plan needs.
 
     Attributes:

@@ -1,7 +1,6 @@
 """Whether two copies of a service can stand side by side on the host as it is now; if not, in-place replacement."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from tasks.adapters.engine import Engine
 from tasks.adapters.transport import Transport
@@ -11,6 +10,7 @@ from tasks.core.errors import OnevmError
 from tasks.core.model import Stack
 from tasks.core.observed import Observed
 from tasks.core.plan import Operation, Plan
+from tasks.core.values import replace
 
 READ_SECONDS = 10
 MEGABYTE = 1_000_000

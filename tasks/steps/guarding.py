@@ -7,7 +7,8 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
 
 from tasks.adapters.guardrails import Guardrails, program
 from tasks.adapters.host import Reached
@@ -18,14 +19,14 @@ from tasks.core.errors import OnevmError
 from tasks.core.guardrails import Item
 from tasks.core.machine import Machine
 from tasks.core.model import Host
+from tasks.core.values import replace
 from tasks.steps import output
 from tasks.steps.run import now
 
 RELOAD_SECONDS = 30.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
+class Row(Struct, frozen=True, kw_only=True):
     """What became of one item.
 
     Attributes:
@@ -43,8 +44,7 @@ class Row:
     next_step: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Guarded:
+class Guarded(Struct, frozen=True, kw_only=True):
     """A host, item by item, and its services without a cap; `backups` is the folder of old files, if there are any."""
 
     host: str
@@ -54,8 +54,7 @@ class Guarded:
     backups: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True):
     """A host with what was seen of it."""
 
     host: Host

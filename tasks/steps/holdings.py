@@ -6,8 +6,9 @@ stacks, and what one of them does not tell is a doubt, never an absence.
 
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
+
+from msgspec import Struct, field
 
 from tasks.adapters import records
 from tasks.adapters.records import Records
@@ -18,11 +19,11 @@ from tasks.core.hosts import LOCAL
 from tasks.core.model import Stack
 from tasks.core.prune import LocalImage, known_by, repository_of
 from tasks.core.release import Release
+from tasks.core.values import replace
 from tasks.steps.run import Run
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Holding:
+class Holding(Struct, frozen=True, kw_only=True):
     """What one host holds.
 
     Attributes:
@@ -57,8 +58,7 @@ class Holding:
         return tuple(r for r in self.records.get(stack, Records()).releases if r.id not in gone)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Holdings:
+class Holdings(Struct, frozen=True, kw_only=True):
     """What all hosts hold, by the host's name."""
 
     hosts: Mapping[str, Holding]

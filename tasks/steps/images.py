@@ -1,8 +1,9 @@
 """The images of built services: their keys, and which of them are there already."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from tasks.adapters import shares
 from tasks.core.errors import OnevmError
@@ -18,8 +19,7 @@ PARALLEL_LOOKUPS = 16
 State = Literal["fresh", "built", "failed", "cancelled"]
 
 
-@dataclass(kw_only=True, slots=True)
-class Image:
+class Image(Struct, kw_only=True):
     """A built service's image after the batch.
 
     Attributes:

@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+from msgspec import Struct
 
 from tasks.adapters import halves
 from tasks.adapters.git import Checkout, Commit
@@ -20,8 +21,7 @@ from tasks.steps.repositories import Repositories, roots
 MANY_SERVICES = 50  # so many are worth a second process
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Keyed:
+class Keyed(Struct, frozen=True, kw_only=True):
     """A built service with its key.
 
     Attributes:

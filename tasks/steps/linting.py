@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
 
 from tasks.adapters import buildx, linters, yaml_tree
 from tasks.adapters import compose as compose_adapter
@@ -16,6 +17,7 @@ from tasks.core.lint.rule import Fault, Place
 from tasks.core.lint.stages import Dockerfile
 from tasks.core.lint.subject import Subject
 from tasks.core.model import Stack
+from tasks.core.values import replace
 from tasks.steps import candidate
 from tasks.steps.run import Run
 
@@ -31,8 +33,7 @@ _OURS = frozenset({"DL3006", "DL3007", "DL3009", "DL3019", "DL3042", "DL3060", "
 _UNKNOWN_CONTEXT = "hadolint:DL3022"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Linted:
+class Linted(Struct, frozen=True, kw_only=True):
     """What was found in one stack.
 
     Attributes:

@@ -1,8 +1,9 @@
 """What only images can tell (`doit check images=1`): those of the local engine are looked into, none is started."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from tasks.adapters import container_process, image_files, yaml_tree
 from tasks.adapters.container_process import Process
@@ -21,8 +22,7 @@ from tasks.steps.run import Run
 _DEEPEST = 3
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ImageSize:
+class ImageSize(Struct, frozen=True, kw_only=True):
     """How large a service's image is, in bytes; `before` is that of the previous release's, 0 if nobody knows.
 
     `missing` says why there is no image to look at.
@@ -37,8 +37,7 @@ class ImageSize:
     missing: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Looked:
+class Looked(Struct, frozen=True, kw_only=True):
     """What a service's image showed; `judged` are the rules that it answers better than the Dockerfile."""
 
     size: ImageSize

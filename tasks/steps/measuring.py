@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+from msgspec import Struct, field
 
 from tasks.adapters.gauge import Blind, Gauge
 from tasks.core.measured import Measured
@@ -18,8 +19,7 @@ Layers = Mapping[str, int]
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class Measuring:
+class Measuring(Struct):
     """What is noted of one deployment.
 
     Attributes:

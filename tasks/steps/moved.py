@@ -1,15 +1,15 @@
 """What a refresh would change: images from elsewhere that are not what they were under their name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tasks.core.prune import digest_of
 from tasks.core.release import Release, ReleasedService
 from tasks.steps.images import Image
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
+class Source(Struct, frozen=True, kw_only=True):
     """An image from elsewhere that a service runs, or is built on.
 
     Attributes:

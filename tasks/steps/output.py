@@ -11,9 +11,10 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TextIO
+
+from msgspec import Struct, field
 
 from tasks.core.durations import spoken
 from tasks.steps import columns as fitting
@@ -46,8 +47,7 @@ def _print(text: str, stream: TextIO) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-@dataclass(kw_only=True, slots=True)
-class Row:
+class Row(Struct, kw_only=True):
     """One thing in progress."""
 
     phase: str
@@ -57,8 +57,7 @@ class Row:
     ok: bool = True
 
 
-@dataclass(slots=True)
-class Screen:
+class Screen(Struct):
     """Where progress goes. Safe to use from threads."""
 
     terminal: bool

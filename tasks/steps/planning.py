@@ -1,7 +1,8 @@
 """What `doit plan` says: everything a deploy would do, found out without changing anything."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
 
 from tasks.adapters import later, shares
 from tasks.adapters.release_folder import Current
@@ -10,6 +11,7 @@ from tasks.core.model import Stack
 from tasks.core.plan import Operation, Plan, ordered
 from tasks.core.release import Release, ReleasedService
 from tasks.core.rollout import Rollout
+from tasks.core.values import replace
 from tasks.steps import bases, early, moved, on_host, ready, recorded, run, target, variables, why
 from tasks.steps.commits import Commits, between
 from tasks.steps.images import PARALLEL_LOOKUPS, Image, look_up
@@ -18,8 +20,7 @@ from tasks.steps.timings import Timings, since_start
 from tasks.steps.why import Cause
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StackPlan:
+class StackPlan(Struct, frozen=True, kw_only=True):
     """The plan of one stack with what it stands on.
 
     Attributes:

@@ -4,8 +4,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from tasks.adapters.host import Reached
 from tasks.core.model import Stack
@@ -21,8 +22,7 @@ SERVER_ERROR = 500
 WHOLE_STACK = "verify"
 
 
-@dataclass(slots=True)
-class Probes:
+class Probes(Struct):
     """The requests of each address, by the name of the service; `verify` is the stack's own address."""
 
     requests: dict[str, list[Request]] = field(default_factory=dict)

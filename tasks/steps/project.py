@@ -1,11 +1,11 @@
 """What a run is about: services.toml and the Compose project of each stack. Loaded once, before any task runs."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from doit.exceptions import InvalidDodoFile
+from msgspec import Struct, field
 
 from tasks.adapters import compose as compose_adapter
 from tasks.core import compose, config
@@ -17,8 +17,7 @@ from tasks.steps import output
 from tasks.steps.configuration import cache_folder, configuration
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Project:
+class Project(Struct, frozen=True, kw_only=True):
     """The stacks of a run.
 
     Attributes:

@@ -8,7 +8,8 @@ all hosts: what runs, what is on record -> doubts? -> registry: digests -> judge
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from tasks.adapters.registry import DeletionForbidden, RegistryClient
 from tasks.core.compose import ComposeProject
@@ -29,8 +30,7 @@ MOST_NAMES = 100
 DELETE_SECONDS = 300
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Repository:
+class Repository(Struct, frozen=True, kw_only=True):
     """One repository of a stack: its name in full, the tags it had, and what becomes of its digests."""
 
     name: str
@@ -43,8 +43,7 @@ class Repository:
         return Reference.parse(self.name).repository
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OnHost:
+class OnHost(Struct, frozen=True, kw_only=True):
     """What a host has of a stack: releases that go and that stay, and what becomes of its images."""
 
     host: str
@@ -53,16 +52,14 @@ class OnHost:
     images: tuple[JudgedImage, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Room:
+class Room(Struct, frozen=True, kw_only=True):
     """The disk of a host: bytes that all its images take, and that are free; None if that is not told."""
 
     images: int | None = None
     free: int | None = None
 
 
-@dataclass(kw_only=True, slots=True)
-class Pruned:
+class Pruned(Struct, kw_only=True):
     """What a prune of one stack found, and what it did.
 
     Attributes:

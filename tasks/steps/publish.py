@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tasks.adapters import later, shares
 from tasks.core.errors import OnevmError
@@ -16,8 +17,7 @@ PARALLEL_TAGS = 16
 ROUNDS = 5
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Naming:
+class Naming(Struct, frozen=True, kw_only=True):
     """The images of a stack that are being named.
 
     Attributes:

@@ -6,8 +6,9 @@ shows ten. Where this is in doubt, everything is reached.
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
+
+from msgspec import Struct
 
 from tasks.steps.configuration import words
 from tasks.steps.project import project
@@ -34,8 +35,7 @@ _WITHOUT_STATUS = {"help", "dumpdb", "tabcompletion"}
 _STATUS_LETTER = "s"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reach:
+class Reach(Struct, frozen=True, kw_only=True):
     """What a command line can reach.
 
     Attributes:

@@ -1,7 +1,6 @@
 """From a stack's checkout, or from a recorded commit, to a candidate for its host."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 
 from tasks.adapters import shares
@@ -9,6 +8,7 @@ from tasks.core.errors import OnevmError
 from tasks.core.images import REVISION_LABEL
 from tasks.core.model import Stack
 from tasks.core.release import Release, ReleasedService
+from tasks.core.values import replace
 from tasks.steps import bases, external
 from tasks.steps.candidate import Candidate, missing_files, read_files
 from tasks.steps.images import Image

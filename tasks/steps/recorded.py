@@ -1,7 +1,6 @@
 """Going to a release that exists already: from the host's records, or from a commit that was pushed. Builds nothing."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from tasks.adapters import host_compose, later, temporary
 from tasks.adapters.release_folder import Current
@@ -11,6 +10,7 @@ from tasks.core.images import CONTENT_KEY_LABEL, REVISION_LABEL, commit_tag, rep
 from tasks.core.model import Stack
 from tasks.core.reference import Reference
 from tasks.core.release import Release, ReleasedService
+from tasks.core.values import replace
 from tasks.steps import external
 from tasks.steps.candidate import Candidate, read_files
 from tasks.steps.run import Run

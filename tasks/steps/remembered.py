@@ -7,10 +7,11 @@ besides, and from what the engine there has. All of that is asked for each time;
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 import tasks
 from tasks.adapters import host_compose, host_inputs
@@ -19,12 +20,12 @@ from tasks.adapters.memory import Memory
 from tasks.adapters.release_folder import Executable, ReleaseFolder
 from tasks.adapters.transport import Transport
 from tasks.core.model import Host, Stack
+from tasks.core.values import plain, replace
 from tasks.steps.candidate import Candidate
 from tasks.steps.target import Target
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Remembered:
+class Remembered(Struct, frozen=True, kw_only=True):
     """What is remembered of one stack's plan.
 
     Attributes:
@@ -43,7 +44,7 @@ class Remembered:
     read: tuple[str, ...] = ()
     inputs: str = ""
     outside: tuple[str, ...] = ()
-    plan: str = field(default="", repr=False)
+    plan: str = ""
 
     def is_empty(self, candidate: Candidate, folder: ReleaseFolder, engine: Engine) -> bool:
         """Whether the plan of a candidate is the empty one.
@@ -76,7 +77,7 @@ class Remembered:
         self.memory.learn(self.name, self.stamp, json.dumps(known))
 
     def _follows_from(self, candidate: Candidate, inputs: str, elsewhere: Mapping[str, str], listed: str) -> str:
-        services = {name: asdict(service) for name, service in candidate.services.items()}
+        services = {name: plain(service) for name, service in candidate.services.items()}
         return _digest([self.stamp, services, inputs, dict(elsewhere), listed])
 
 

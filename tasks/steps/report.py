@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
 
 from tasks.core.errors import OnevmError
 from tasks.core.lint.ignoring import sift
 from tasks.core.lint.rule import Fault, merged
 from tasks.core.model import Stack
+from tasks.core.values import replace
 from tasks.steps import linting, looking
 from tasks.steps.checking import Finding
 from tasks.steps.linting import Linted
@@ -17,8 +19,7 @@ from tasks.steps.run import Run
 PARALLEL_STACKS = 4
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
+class Report(Struct, frozen=True, kw_only=True):
     """What was found.
 
     Attributes:

@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from tasks.adapters import event_log
 from tasks.core import deploys, graph, targets
@@ -14,14 +15,14 @@ from tasks.core.errors import OnevmError
 from tasks.core.graph import Picture
 from tasks.core.model import Stack
 from tasks.core.release import Release
+from tasks.core.values import plain
 from tasks.steps import events
 from tasks.steps.run import Run
 
 _BECAME = {"create": "created", "start": "started", "recreate": "replaced", "start-first": "replaced, start-first"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StackReport:
+class StackReport(Struct, frozen=True, kw_only=True):
     """One stack.
 
     Attributes:
@@ -41,8 +42,7 @@ class StackReport:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
+class Report(Struct, frozen=True, kw_only=True):
     """The stacks, and the targets over all of them."""
 
     stacks: tuple[StackReport, ...]
@@ -118,7 +118,7 @@ def document(found: Report, html: str) -> dict[str, Any]:
     return {
         "schema": 1,
         "html": html,
-        "targets": [asdict(row) for row in found.targets],
+        "targets": [plain(row) for row in found.targets],
         "stacks": [
             {
                 "stack": stack.name,
@@ -133,4 +133,4 @@ def document(found: Report, html: str) -> dict[str, Any]:
 
 
 def _deploy(one: Deploy) -> Mapping[str, Any]:
-    return {**asdict(one), "took": one.took, "gap": one.gap, "release": one.release or None}
+    return {**plain(one), "took": one.took, "gap": one.gap, "release": one.release or None}

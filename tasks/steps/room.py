@@ -3,9 +3,10 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from tasks.adapters import later
 from tasks.adapters.registry import platform_of
@@ -29,8 +30,7 @@ CONTAINERD = "/var/lib/containerd"
 FRESH_SECONDS = 20.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True):
     """Where a host's engine keeps its images.
 
     Attributes:

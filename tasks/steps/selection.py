@@ -5,12 +5,12 @@ built and pushed, so that one bake serves all of them however they were named.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Selection:
+
+class Selection(Struct, frozen=True, kw_only=True):
     """The services that each verb reaches, as `<stack>.<service>`, and what `deploy` and others were named with.
 
     Attributes:

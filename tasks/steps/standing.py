@@ -1,19 +1,20 @@
 """How a stack stands on its host: the current release against what is observed."""
 
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec import Struct
 
 from tasks.core.durations import spoken
 from tasks.core.model import Stack
 from tasks.core.observed import Container
 from tasks.core.release import Release
+from tasks.core.values import plain
 from tasks.steps.output import Screen
 from tasks.steps.run import Run
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True, kw_only=True):
     """One service as it stands.
 
     Attributes:
@@ -35,8 +36,7 @@ class Standing:
     drift: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StackStanding:
+class StackStanding(Struct, frozen=True, kw_only=True):
     """A stack as it stands: its release, its services, notes, and the line that starts it without Onevm."""
 
     stack: str
@@ -120,7 +120,7 @@ def document(s: StackStanding) -> dict[str, Any]:
         "deployed": release.created if release else None,
         "built": release.built if release else None,
         "performer": release.performer if release else None,
-        "services": [asdict(row) for row in s.services],
+        "services": [plain(row) for row in s.services],
         "notes": list(s.notes),
         "compose": s.line or None,
     }

@@ -9,8 +9,9 @@ makes what is missing, and removes the others: it needs to know nothing of what 
 """
 
 import time
-from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+
+from msgspec import Struct, field
 
 from tasks.adapters import host_compose
 from tasks.adapters.engine import Engine
@@ -29,8 +30,7 @@ PARTS = ("healthy", "drain", "stop")
 LOOK_SECONDS = 0.25
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Shift:
+class Shift(Struct, frozen=True, kw_only=True):
     """One service that changes over.
 
     Attributes:
@@ -62,8 +62,7 @@ class Shift:
         return c.service == self.name and c.config_hash == self.config_hash and not c.one_off
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ground:
+class Ground(Struct, frozen=True, kw_only=True):
     """Where it happens: the engine and the folder of a stack's host, the release, its Compose files, the events."""
 
     engine: Engine

@@ -1,7 +1,8 @@
 """What a run did, in one table at its end."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from tasks.core.durations import spoken
 from tasks.core.errors import OnevmError
@@ -16,8 +17,7 @@ SHORTEST_SECONDS = 0.05
 _VERBS = {"deploy": "deployed", "rollback": "rolled back"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Done:
+class Done(Struct, frozen=True, kw_only=True):
     """A stack that was brought where it was to go.
 
     Attributes:

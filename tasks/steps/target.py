@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
 
 from tasks.adapters import host_compose
 from tasks.adapters.engine import Engine
@@ -17,6 +18,7 @@ from tasks.core.plan import Plan
 from tasks.core.reconcile import Desired, reconcile
 from tasks.core.release import Release
 from tasks.core.rollout import Rollout, alias, choose, switched
+from tasks.core.values import replace
 from tasks.steps import made
 from tasks.steps.candidate import Candidate
 from tasks.steps.fit import fit
@@ -24,8 +26,7 @@ from tasks.steps.fit import fit
 UNBUILT = "unbuilt.onevm.invalid/image:none"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     """A release on its host.
 
     Attributes:

@@ -4,12 +4,12 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import Struct, field
 
-@dataclass(slots=True)
-class Timings:
+
+class Timings(Struct):
     """Seconds by phase; a phase that comes twice adds up.
 
     Threads may measure side by side, each for a service of its own.

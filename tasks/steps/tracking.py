@@ -9,8 +9,9 @@ import hashlib
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from tasks.adapters.halves import ask
 from tasks.core.build import BuildDefinition
@@ -23,8 +24,7 @@ MOST_FILES = 5000
 MANY_SERVICES = 50  # so many are worth a second process
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tracked:
+class Tracked(Struct, frozen=True, kw_only=True):
     """What doit compares for one service: files by content, and everything else as one text."""
 
     files: tuple[str, ...]

@@ -5,7 +5,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from tasks.adapters.engine import Engine
 from tasks.adapters.process import go_on
@@ -23,8 +24,7 @@ LOG_LINES = 25
 HEALTHY = "health_status: healthy"
 
 
-@dataclass(slots=True)
-class Watch:
+class Watch(Struct):
     """The engine's events of one stack, as a counter that can be waited on."""
 
     count: int = 0

@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from tasks.adapters.git import Checkout
 from tasks.core.release import ReleasedService
@@ -13,8 +14,7 @@ MOST_FILES = 3
 _GIT = "/.git/"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cause:
+class Cause(Struct, frozen=True, kw_only=True):
     """Why a service's image is not the one that runs.
 
     Attributes:

@@ -1,9 +1,10 @@
 """Which repositories get workflow files, what these are about, and whether they are there."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+
+from msgspec import Struct
 
 from tasks.adapters import workflow_files
 from tasks.adapters.git import Checkout
@@ -13,6 +14,7 @@ from tasks.core.forge import Forge, Origin
 from tasks.core.generated import Condition
 from tasks.core.model import Stack
 from tasks.core.reference import Reference
+from tasks.core.values import replace
 from tasks.core.workflow import workflows
 from tasks.core.workflow_scope import Clone, Scope, demanded
 from tasks.core.workspace import places
@@ -22,8 +24,7 @@ GITHUB_REGISTRY = "ghcr.io"
 ONEVM = Path(__file__).parents[2]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class File:
+class File(Struct, frozen=True, kw_only=True):
     """A workflow file.
 
     Attributes:

@@ -4,7 +4,6 @@ import itertools
 import json
 import os
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from tasks.core.bake import Target, bake_file, target_names
 from tasks.core.build import BuildDefinition
 from tasks.core.compose import parse
 from tasks.core.model import Builder, Stack
+from tasks.core.values import replace
 
 pytestmark = pytest.mark.engine
 

@@ -1,6 +1,5 @@
 """Reports to test the page with: a team's fortnight, names that mean harm, and nothing at all."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from tasks.core.build import BuildDefinition
 from tasks.core.deploys import Deploy
 from tasks.core.measured import Measured, Resources
 from tasks.core.outage import Outage
+from tasks.core.values import replace
 from tasks.steps.reporting import Report, StackReport
 
 START = datetime(2026, 3, 2, 8, 14, tzinfo=UTC)
@@ -68,7 +68,7 @@ def deploy(number: int, **changes: object) -> Deploy:
         why={name: f"{name}/src/app.ts changed" for name in changed},
         recorded=True,
     )
-    return replace(one, **changes)  # type: ignore[arg-type]
+    return replace(one, **changes)
 
 
 def rollback(number: int) -> Deploy:

@@ -1,11 +1,11 @@
 """Repositories of every kind that get workflow files, and these files as text."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from tasks.adapters.workflow_files import dump
 from tasks.core import generated
 from tasks.core.forge import FORGES
+from tasks.core.values import replace
 from tasks.core.workflow import workflows
 from tasks.core.workflow_scope import Clone, Scope
 

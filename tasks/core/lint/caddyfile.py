@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tasks.core.rollout import UPSTREAMS
 
@@ -11,8 +12,7 @@ _UPSTREAM = re.compile(r"(?:https?://|h2c://)?(?P<name>[A-Za-z0-9][A-Za-z0-9._-]
 _READ = re.compile(rf"{{file\.(?P<folder>[^}}]*?)/?{UPSTREAMS}/(?P<name>[A-Za-z0-9._-]+)}}")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Lack:
+class Lack(Struct, frozen=True, kw_only=True):
     """Something that is missing: the rule, where, what comes of it, and what to write."""
 
     rule: str

@@ -1,16 +1,16 @@
 """What services.toml excepts from rules, each with a reason; an exception that nothing needs is a fault of its own."""
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from tasks.core.lint.catalogue import IMAGE_RULES, RULES
 from tasks.core.lint.rule import Fault, Place
 from tasks.core.model import Stack
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sifted:
+class Sifted(Struct, frozen=True, kw_only=True):
     """Faults, and what was ignored: each with the reason."""
 
     faults: tuple[Fault, ...]

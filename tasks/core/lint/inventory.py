@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 _MOST_LINKS = 40
 _READ = re.compile(
@@ -24,8 +25,7 @@ class File(NamedTuple):
     directory: bool
 
 
-@dataclass(kw_only=True, slots=True)
-class Inventory:
+class Inventory(Struct, kw_only=True):
     """The files of an image by path, without a leading slash; `texts` are the contents of those that rules read."""
 
     files: dict[str, File] = field(default_factory=dict)
@@ -102,8 +102,7 @@ class Layer(NamedTuple):
     by: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Image:
+class Image(Struct, frozen=True, kw_only=True):
     """An image of a service, as the engine and its own files describe it.
 
     Attributes:

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from tasks.core.lint.rule import Fault, Place
 from tasks.core.lint.shell import Step, steps
@@ -20,8 +21,7 @@ _SEEN = (".git", "node_modules", ".venv", "__pycache__", ".env", "dist", "target
 _IGNORE = ".git\n**/node_modules\n**/__pycache__\n**/.venv\n.env*\n*.md\nDockerfile\n.dockerignore"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Cache:
+class _Cache(Struct, frozen=True, kw_only=True):
     """A package manager's cache.
 
     Attributes:

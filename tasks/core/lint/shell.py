@@ -4,7 +4,8 @@ import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tasks.core.lint.rule import Place
 from tasks.core.lint.stages import Dockerfile, Instruction, Stage, variables
@@ -17,8 +18,7 @@ _VARIABLES = re.compile(r"^(?:\w+=\S*\s+)+")
 _TARGETS = ("target=", "dst=", "destination=")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """One RUN: where it is, its commands, and the variables that hold there."""
 
     place: Place

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from tasks.core.dockerfile import expand, numbered
 
@@ -10,8 +11,7 @@ _FROM = re.compile(r"(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
 _PAIR = re.compile(r"(\w+)=(\"(?:\\.|[^\"])*\"|'[^']*'|\S*)")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Instruction:
+class Instruction(Struct, frozen=True, kw_only=True):
     """One instruction: its line, its word in upper case, and the rest, heredocs included."""
 
     line: int
@@ -24,8 +24,7 @@ class Instruction:
         return found[1] if found else ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stage:
+class Stage(Struct, frozen=True, kw_only=True):
     """One stage: the line of its FROM, its name in lower case, what it starts from, and what follows."""
 
     line: int
@@ -34,8 +33,7 @@ class Stage:
     instructions: tuple[Instruction, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Dockerfile:
+class Dockerfile(Struct, frozen=True, kw_only=True):
     """A Dockerfile, and what a service makes of it.
 
     Attributes:

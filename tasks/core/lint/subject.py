@@ -1,8 +1,9 @@
 """What rules look at: one stack, parsed, with the place of everything."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from tasks.core import rollout
 from tasks.core.compose import ComposeProject, ComposeService
@@ -13,8 +14,7 @@ from tasks.core.lint.stages import Dockerfile
 from tasks.core.model import Stack
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True, kw_only=True):
     """One stack.
 
     Attributes:
@@ -65,8 +65,7 @@ class Subject:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Service:
+class Service(Struct, frozen=True, kw_only=True):
     """One service of a subject."""
 
     subject: Subject

@@ -1,11 +1,11 @@
 """A YAML document with the line of everything in it. What comes by an anchor or a merge key is where it was written."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Node:
+class Node(Struct, frozen=True, kw_only=True):
     """A value and its line, counted from 1.
 
     Attributes:
@@ -17,8 +17,7 @@ class Node:
     tag: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Scalar(Node):
+class Scalar(Node, frozen=True, kw_only=True):
     """A text, number or truth value, as it is written, without quotes.
 
     `block` says that it is a block (`|` or `>`), whose text begins on the next line.
@@ -28,23 +27,20 @@ class Scalar(Node):
     block: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sequence(Node):
+class Sequence(Node, frozen=True, kw_only=True):
     """A list."""
 
     items: tuple[Node, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """One key of a mapping, with the line of the key, and its value."""
 
     line: int
     value: Node
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Table(Node):
+class Table(Node, frozen=True, kw_only=True):
     """A mapping; what comes in by a merge key (`<<`) is among its entries."""
 
     entries: Mapping[str, Entry] = field(default_factory=dict)
@@ -55,8 +51,7 @@ class Table(Node):
         return entry.value if entry else None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Document:
+class Document(Struct, frozen=True, kw_only=True):
     """One document of a file; `file` is an absolute path."""
 
     file: str

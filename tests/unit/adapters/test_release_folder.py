@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import tarfile
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -15,6 +14,7 @@ from tasks.adapters.release_folder import OVERRIDE, Current, Executable, Release
 from tasks.adapters.transport import Local
 from tasks.core.errors import OnevmError
 from tasks.core.release import Release, ReleasedService
+from tasks.core.values import replace
 
 FILES = {"compose.yaml": b"services: {}\n", "caddy/Caddyfile": b":80\n", "hook.sh": Executable(b"#!/bin/sh\n")}
 TRAVELLING = ["caddy/Caddyfile", "hook.sh"]

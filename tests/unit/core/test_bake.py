@@ -1,7 +1,6 @@
 """One bake file for everything that is stale."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 from tasks.core.bake import Target, bake_file, target_names, unsupported_options
 from tasks.core.build import BuildDefinition, BuildSecret
 from tasks.core.model import Builder, CacheKind
+from tasks.core.values import replace
 
 KEY = "0123456789abcdef" * 4
 WEB = BuildDefinition(stack="shop", service="web", context="/shop/web", dockerfile=Path("/shop/web/Dockerfile"))

@@ -1,6 +1,5 @@
 """Releases and events, put together."""
 
-from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -9,6 +8,7 @@ from tasks.core.deploys import joined
 from tasks.core.measured import Measured
 from tasks.core.outage import Outage
 from tasks.core.release import Release
+from tasks.core.values import plain, replace
 
 COST = Measured(took=9.0, changed={"web": "recreate", "old": "remove"}, built=("web",))
 RELEASE = Release(
@@ -59,8 +59,8 @@ def test_its_event_adds_what_came_after_the_record_and_is_no_deploy_of_its_own()
 
 
 def test_what_the_host_has_dropped_is_still_in_the_log() -> None:
-    noticed = {"verify": asdict(Outage(requests=9, failed=1, longest_gap=0.4))}
-    told = event(release="gone", performer="jo@laptop", previous=None, measured=asdict(COST), outage=noticed)
+    noticed = {"verify": plain(Outage(requests=9, failed=1, longest_gap=0.4))}
+    told = event(release="gone", performer="jo@laptop", previous=None, measured=plain(COST), outage=noticed)
     (found,) = joined([], [told], "notes")
     assert not found.recorded
     assert found.first

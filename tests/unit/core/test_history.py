@@ -1,12 +1,11 @@
 """Which recorded release a rollback or a commit means."""
 
-from dataclasses import replace
-
 import pytest
 
 from tasks.core.errors import UsageError
 from tasks.core.history import before, candidates, named
 from tasks.core.release import Release, ReleasedService
+from tasks.core.values import replace
 
 
 def release(number: int, image: str = "", **more: object) -> Release:
@@ -21,7 +20,7 @@ def release(number: int, image: str = "", **more: object) -> Release:
         services={"web": ReleasedService(image=f"r/web@{image or number}")},
         compose={"compose.yaml": "1"},
     )
-    return replace(made, **more)  # type: ignore[arg-type]
+    return replace(made, **more)
 
 
 def test_a_rollback_means_the_newest_good_release_before() -> None:

@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from tasks.core.contents import ReadEveryTime
 from tasks.core.errors import OnevmError
 from tasks.core.inputs import changed_since, read_inputs, signature
 from tasks.core.keys import Manifest, content_key, explain, manifest, recipe, refreshed
+from tasks.core.values import replace
 
 HASHES = ReadEveryTime()
 BASE_KEYS = {"base": "1" * 64, "tool": "2" * 64}

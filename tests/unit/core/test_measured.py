@@ -1,9 +1,8 @@
 """What a deploy cost, from samples and from JSON."""
 
-from dataclasses import asdict, replace
-
 from tasks.core.measured import Measured, Resources, Sample, from_mapping, resources
 from tasks.core.release import Release, from_json
+from tasks.core.values import plain, replace
 
 COST = Measured(
     took=3.5,
@@ -28,8 +27,8 @@ def test_a_host_that_says_nothing_has_no_resources() -> None:
 
 
 def test_it_is_read_as_it_was_written() -> None:
-    assert from_mapping(asdict(COST)) == COST
-    assert from_mapping(asdict(Measured())) == Measured()
+    assert from_mapping(plain(COST)) == COST
+    assert from_mapping(plain(Measured())) == Measured()
 
 
 def test_a_release_keeps_it() -> None:
@@ -50,7 +49,7 @@ def test_what_a_release_took_includes_building_unless_an_older_onevm_recorded_it
 
 
 def test_what_a_newer_onevm_added_is_left_out() -> None:
-    raw = asdict(COST)
+    raw = plain(COST)
     raw["watts"] = 3
     raw["resources"]["swap"] = 4
     assert from_mapping(raw) == COST

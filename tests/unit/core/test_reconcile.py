@@ -1,6 +1,6 @@
 """Desired against observed, as the plan's text."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from tasks.core.observed import Container, Observed
 from tasks.core.plan import Plan
 from tasks.core.reconcile import Desired, reconcile
 from tasks.core.rollout import Rollout
+from tasks.core.values import replace
 
 STACK = Stack(name="shop", path=Path("/shop"), compose=("compose.yaml",), host="local")
 WEB = "r/shop-web@sha256:" + "1" * 64

@@ -1,15 +1,17 @@
 """A release survives being written and read, and nothing else passes for one."""
 
 import json
-from dataclasses import MISSING, fields, replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import NODEFAULT
+from msgspec.structs import fields
 
 from tasks.core.errors import OnevmError
 from tasks.core.release import SCHEMA, Release, ReleasedService, from_json
+from tasks.core.values import replace
 
 RELEASE = Release(
     id="20260102T030405Z-1a2b3c4",
@@ -78,7 +80,9 @@ def test_the_document_holds_what_is_promised() -> None:
 def test_a_release_without_later_fields_is_still_one() -> None:
     document = json.loads(RELEASE.to_json())
     later = [
-        field.name for field in fields(Release) if field.default_factory is not MISSING or field.default is not MISSING
+        field.name
+        for field in fields(Release)
+        if field.default_factory is not NODEFAULT or field.default is not NODEFAULT
     ]
     assert "files" in later
     for name in later:

@@ -1,9 +1,8 @@
 """Which releases a host keeps."""
 
-from dataclasses import replace
-
 from tasks.core.release import Release, ReleasedService
 from tasks.core.retention import superfluous, unused_images
+from tasks.core.values import replace
 
 
 def release(number: int, image: str = "", **more: object) -> Release:
@@ -21,7 +20,7 @@ def release(number: int, image: str = "", **more: object) -> Release:
         },
         compose={"compose.yaml": "1"},
     )
-    return replace(made, **more)  # type: ignore[arg-type]
+    return replace(made, **more)
 
 
 def test_as_many_good_releases_as_asked_for_are_kept() -> None:

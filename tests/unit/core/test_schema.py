@@ -1,11 +1,11 @@
 """The reference page and the commented example know every key, and say of it what the code does."""
 
-import dataclasses
 import json
 import os
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 import tomli
 
@@ -28,7 +28,7 @@ KINDS = {
     "strings": "Array of strings",
     "reasons": "Table of strings",
 }
-MODELS = {
+MODELS: dict[str, type[msgspec.Struct]] = {
     "registry": Registry,
     "builder": Builder,
     "hosts.NAME": Host,
@@ -75,12 +75,12 @@ def test_the_reference_has_every_key_with_its_type_and_default(path: str, key: K
     for choice in key.choices:
         assert f'`"{choice}"`' in text
     table, _, name = path.rpartition(".")
-    fields = {field.name: field for field in dataclasses.fields(MODELS[table])}
+    fields = {field.name: field for field in msgspec.structs.fields(MODELS[table])}
     default = fields[RENAMED.get(name, name)].default
     head = text.split(".")[0]
     if key.required or path in DERIVED:
         assert ", required" in head
-    elif default in (None, (), dataclasses.MISSING):
+    elif default in (None, (), msgspec.NODEFAULT):
         assert ", default: " in text.splitlines()[0]
     else:
         assert f", default `{json.dumps(default)}`" in head
@@ -96,7 +96,7 @@ def test_every_model_field_can_be_configured_or_is_made_by_the_loader() -> None:
         names = {path.rpartition(".")[2] for path, _ in walk() if path.rpartition(".")[0] == table}
         subtables = {other.removeprefix(f"{table}.").split(".")[0] for other in MODELS if other.startswith(table)}
         known = {RENAMED.get(name, name) for name in names} | subtables | made
-        assert {field.name for field in dataclasses.fields(model)} <= known, table
+        assert {field.name for field in msgspec.structs.fields(model)} <= known, table
 
 
 def test_every_message_of_the_reference_is_one_that_the_loader_gives() -> None:
@@ -149,7 +149,7 @@ def test_what_the_example_comments_out_is_the_default() -> None:
     commented = flat(tomli.loads(uncommented()))
     for path, key in walk():
         table, _, name = path.rpartition(".")
-        fields = {field.name: field for field in dataclasses.fields(MODELS[table])}
+        fields = {field.name: field for field in msgspec.structs.fields(MODELS[table])}
         default = fields[RENAMED.get(name, name)].default
         if not key.required and path not in DERIVED and isinstance(default, (str, bool, int, float)):
             assert commented[path] == default, path

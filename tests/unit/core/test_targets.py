@@ -1,11 +1,10 @@
 """The table of targets, from given deploys."""
 
-from dataclasses import replace
-
 from tasks.core.deploys import Deploy
 from tasks.core.measured import Measured, Resources
 from tasks.core.outage import Outage
 from tasks.core.targets import Row, table
+from tasks.core.values import replace
 
 
 def deploy(number: int, took: float = 10.0, **more: object) -> Deploy:
@@ -16,7 +15,7 @@ def deploy(number: int, took: float = 10.0, **more: object) -> Deploy:
         when=f"2026-03-{number + 1:02}T08:00:00Z",
         measured=Measured(took=took, changed={"web": "recreate"}),
     )
-    return replace(one, **more)  # type: ignore[arg-type]
+    return replace(one, **more)
 
 
 def used(rise: int, took: float = 10.0) -> Measured:

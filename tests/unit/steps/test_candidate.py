@@ -1,7 +1,6 @@
 """What a deploy would release, from a checkout's files."""
 
 import hashlib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from tasks.core.compose import ComposeProject, parse
 from tasks.core.errors import OnevmError
 from tasks.core.model import Stack
 from tasks.core.release import Release, ReleasedService
+from tasks.core.values import replace
 from tasks.steps.candidate import Candidate, missing_files, read_files
 
 

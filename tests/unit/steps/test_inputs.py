@@ -4,7 +4,6 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from tasks.core.contents import ReadEveryTime
 from tasks.core.context import Entry, is_fresh
 from tasks.core.errors import OnevmError
 from tasks.core.model import Stack
+from tasks.core.values import replace
 from tasks.steps import inputs
 from tasks.steps.inputs import Keyed, Sources
 
@@ -184,7 +184,7 @@ def test_another_definition_is_read_again_unless_only_a_volatile_arg_differs(
 ) -> None:
     glance(shop)
     found = definitions(shop)
-    found["web"] = replace(found["web"], **change)  # type: ignore[arg-type]
+    found["web"] = replace(found["web"], **change)
     glanced, count = glance(shop, found)
     assert said(glanced) == read(shop, found)
     assert bool(count) == reads

@@ -1,7 +1,6 @@
 """Why a service is stale, with real repositories."""
 
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from tasks.core.build import BuildDefinition
 from tasks.core.contents import ReadEveryTime
 from tasks.core.model import Stack
 from tasks.core.release import ReleasedService
+from tasks.core.values import replace
 from tasks.steps.inputs import Sources
 from tasks.steps.why import Cause, stale
 

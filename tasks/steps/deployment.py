@@ -52,7 +52,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     before_change: Callable[[], None] = lambda: None
     measuring: Measuring = field(default_factory=Measuring)
     resolving: Future[Resolved | None] | None = None
-    remembered: Future[Remembered] | None = None
+    remembered: Future[Remembered | None] | None = None
     coming: Mapping[str, Coming] = field(default_factory=dict)
     keep: int = 5
     kind: str = "deploy"

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -93,18 +94,20 @@ def prepare(r: "Run", stacks: Sequence[Stack]) -> None:
 
 
 def _known(r: "Run", stacks: Sequence[Stack], scopes: Mapping[str, frozenset[str] | None]) -> dict[str, Remembered]:
-    """Return what is remembered of the plans of a host's stacks."""
-    return {
-        stack.name: remembered.of(
-            r.plans,
-            stack,
-            r.project.configuration.hosts[stack.host],
-            sha=r.sources(stack).commit.sha,
-            only=scopes[stack.name],
-            contents=read_files(stack)[0],
-        )
-        for stack in stacks
-    }
+    """Return what is remembered of the plans of a host's stacks, without those whose checkout cannot be read."""
+    found = {}
+    for stack in stacks:
+        # Whoever needs it says what is wrong; the other stacks have nothing to do with that.
+        with suppress(OnevmError):
+            found[stack.name] = remembered.of(
+                r.plans,
+                stack,
+                r.project.configuration.hosts[stack.host],
+                sha=r.sources(stack).commit.sha,
+                only=scopes[stack.name],
+                contents=read_files(stack)[0],
+            )
+    return found
 
 
 def _asked(r: "Run", one: Stack, known: Future[dict[str, Remembered]]) -> dict[str, Remembered]:
@@ -113,12 +116,13 @@ def _asked(r: "Run", one: Stack, known: Future[dict[str, Remembered]]) -> dict[s
     return remembered.asked(r.host(one).transport, plans) if any(plan.read for plan in plans.values()) else plans
 
 
-def _of_one(asking: Future[dict[str, Remembered]], name: str) -> Remembered:
-    return asking.result()[name]
+def _of_one(asking: Future[dict[str, Remembered]], name: str) -> Remembered | None:
+    return asking.result().get(name)
 
 
 def _unless_remembered(r: "Run", stack: Stack, known: Future[dict[str, Remembered]]) -> host_compose.Resolved | None:
-    if known.result()[stack.name].read and r.remembered[stack.name].result().inputs:
+    plan = known.result().get(stack.name)
+    if plan and plan.read and (now := r.remembered[stack.name].result()) and now.inputs:
         return None
     return _resolved(r, stack, stamped=True)
 

@@ -55,7 +55,7 @@ class Run:
         self.meanwhile = Meanwhile()
         # What was begun early, by stack; see `early`.
         self.resolving: dict[str, Future[Resolved | None]] = {}
-        self.remembered: dict[str, Future[Remembered]] = {}
+        self.remembered: dict[str, Future[Remembered | None]] = {}
         self.places: dict[str, Future[Place]] = {}
         self.coming: dict[str, dict[str, Coming]] = {}
         self._views: dict[tuple[str, str], Reached] = {}

@@ -90,6 +90,25 @@ def test_a_stack_that_fails_leaves_the_others_alone(pair: Several) -> None:
     assert one.current["outcome"] == two.current["outcome"] == "good"
 
 
+def test_a_stack_whose_files_cannot_be_read_leaves_the_others_alone(pair: Several) -> None:
+    good, bad = pair.shops
+    pair.doit("deploy").ok()
+    pair.configure({bad.name: 'files = ["conf"]'})
+    # It is a file for everybody, and nobody can read it from its beginning.
+    (bad.repo / "conf").mkdir()
+    (bad.repo / "conf" / "motd").symlink_to("/proc/self/mem")
+    good.write("a/version", "beside one that cannot be read\n")
+    good.commit()
+    before = pair.running()
+    ran = pair.doit("deploy")
+    (bad.repo / "conf" / "motd").unlink()
+    pair.configure()
+    assert ran.code == 1
+    assert f"stack {bad.name}: {bad.repo / 'conf' / 'motd'} cannot be read" in ran.err
+    after = pair.running()
+    assert {name for name in before if before[name] != after[name]} == {f"{good.name}.a"}
+
+
 def test_a_stack_that_fails_stops_the_others_if_that_is_wanted(pair: Several) -> None:
     one, two = pair.shops
     pair.doit("deploy").ok()

@@ -44,8 +44,8 @@ class Listing(Struct, frozen=True, kw_only=True):
         images: which of the images asked for are there.
         networks: all networks.
         volumes: the project's volumes.
-        stamp: a text that is another whenever the project's snapshot may lead to another plan; empty if that cannot
-            be told from a list.
+        stamp: a text that is another whenever containers, images or volumes may lead to another plan; empty if that
+            cannot be told from a list.
     """
 
     containers: tuple[_Listed, ...]
@@ -67,11 +67,9 @@ def _as_it_is(entry: Mapping[str, Any]) -> list[Any]:
     return [entry["Id"], sorted(entry["Names"] or ()), entry["Image"], entry["State"], conditions, connected]
 
 
-def _stamp(
-    states: list[list[Any]], images: Iterable[str], networks: list[dict[str, Any]], volumes: list[dict[str, Any]]
-) -> str:
-    made = [sorted(json.dumps(one, sort_keys=True) for one in kind) for kind in (networks, volumes)]
-    return hashlib.sha256(json.dumps([states, sorted(images), *made]).encode()).hexdigest()
+def _stamp(states: list[list[Any]], images: Iterable[str], volumes: list[dict[str, Any]]) -> str:
+    made = sorted(json.dumps(one, sort_keys=True) for one in volumes)
+    return hashlib.sha256(json.dumps([states, sorted(images), made]).encode()).hexdigest()
 
 
 class Engine(Images):
@@ -164,7 +162,7 @@ class Engine(Images):
             images=there,
             networks=networks,
             volumes=volumes,
-            stamp="" if states is None else _stamp(states, there, networks, volumes),
+            stamp="" if states is None else _stamp(states, there, volumes),
         )
         return listing, inspected
 

@@ -93,7 +93,7 @@ class Volume(Struct, frozen=True, kw_only=True):
 class Observed(Struct, frozen=True, kw_only=True):
     """What the host has of one stack: its containers, the digests it need not pull, its volumes; all networks.
 
-    `stamp` is another whenever the plan may be another; empty if that is not known.
+    `stamp` is another whenever containers, images or volumes may lead to another plan; empty if that is not known.
     """
 
     containers: tuple[Container, ...] = ()

@@ -6,7 +6,7 @@ besides, and from what the engine there has. All of that is asked for each time;
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class Remembered(Struct, frozen=True, kw_only=True):
         read: the host's files that Compose reads besides; none if nothing is remembered.
         inputs: what these and Compose were like; once the host was asked, empty if they are not so any more.
         outside: the host's files that its configs and secrets name.
+        networks: hashes of what its networks are called on the engine.
         plan: what the empty plan followed from.
     """
 
@@ -44,6 +45,7 @@ class Remembered(Struct, frozen=True, kw_only=True):
     read: tuple[str, ...] = ()
     inputs: str = ""
     outside: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
     plan: str = ""
 
     def is_empty(self, candidate: Candidate, folder: ReleaseFolder, engine: Engine) -> bool:
@@ -58,7 +60,8 @@ class Remembered(Struct, frozen=True, kw_only=True):
             return False
         listing = engine.listing(folder.stack, candidate.pins().values())
         elsewhere = host_compose.file_hashes(folder.transport, self.outside)
-        return bool(listing.stamp) and self.plan == self._follows_from(candidate, self.inputs, elsewhere, listing.stamp)
+        there = [listing.stamp, _of_these(listing.networks, self.networks)]
+        return bool(listing.stamp) and self.plan == self._follows_from(candidate, self.inputs, elsewhere, there)
 
     def learn(self, candidate: Candidate, aim: Target, folder: ReleaseFolder) -> None:
         """Remember that the plan of a candidate was empty."""
@@ -68,17 +71,20 @@ class Remembered(Struct, frozen=True, kw_only=True):
         # A path that is not written there has a variable in it, whose value is nobody's business.
         if not inputs or not aim.observed.stamp or any(Path(p).name.encode() not in written for p in aim.outside):
             return
+        networks = sorted(_digest([name]) for name in aim.called)
+        there = [aim.observed.stamp, _of_these((one.inspected for one in aim.observed.networks), networks)]
         known = {
             "read": host_inputs.read_there(candidate.contents, candidate.compose, folder.project),
             "inputs": inputs,
             "outside": sorted(aim.outside),
-            "plan": self._follows_from(candidate, inputs, aim.elsewhere, aim.observed.stamp),
+            "networks": networks,
+            "plan": self._follows_from(candidate, inputs, aim.elsewhere, there),
         }
         self.memory.learn(self.name, self.stamp, json.dumps(known))
 
-    def _follows_from(self, candidate: Candidate, inputs: str, elsewhere: Mapping[str, str], listed: str) -> str:
+    def _follows_from(self, candidate: Candidate, inputs: str, elsewhere: Mapping[str, str], there: list[Any]) -> str:
         services = {name: plain(service) for name, service in candidate.services.items()}
-        return _digest([self.stamp, services, inputs, dict(elsewhere), listed])
+        return _digest([self.stamp, services, inputs, dict(elsewhere), there])
 
 
 def of(
@@ -115,6 +121,7 @@ def of(
         read=tuple(known.get("read", ())),
         inputs=known.get("inputs", ""),
         outside=tuple(known.get("outside", ())),
+        networks=tuple(known.get("networks", ())),
         plan=known.get("plan", ""),
     )
 
@@ -127,6 +134,11 @@ def asked(transport: Transport, plans: Mapping[str, Remembered]) -> dict[str, Re
         stack: replace(plan, inputs=plan.inputs if now.get(stack) == plan.inputs else "")
         for stack, plan in plans.items()
     }
+
+
+def _of_these(networks: Iterable[Mapping[str, Any]], names: Collection[str]) -> list[str]:
+    """Return the networks with these names, which others of the host have nothing to do with."""
+    return sorted(json.dumps(one, sort_keys=True) for one in networks if _digest([one["Name"]]) in names)
 
 
 @cache

@@ -40,6 +40,7 @@ class Target(Struct, frozen=True, kw_only=True):
         inputs: what Compose on the host read besides the release's files; empty if that is not known.
         outside: the host's files that configs and secrets name.
         elsewhere: sha256 of those that are there.
+        called: what the networks of its Compose files are called on the engine.
     """
 
     project: ComposeProject
@@ -52,6 +53,7 @@ class Target(Struct, frozen=True, kw_only=True):
     inputs: str = ""
     outside: tuple[str, ...] = ()
     elsewhere: Mapping[str, str] = field(default_factory=dict)
+    called: frozenset[str] = frozenset()
 
     @property
     def switched(self) -> frozenset[str]:
@@ -147,6 +149,7 @@ def look(
         inputs=resolved.inputs,
         outside=outside,
         elsewhere=elsewhere,
+        called=frozenset(str(known.get("name")) for known in (definition.get("networks") or {}).values()),
     )
 
 

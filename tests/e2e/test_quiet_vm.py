@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.remote import RemoteShop, opened
 from tests.e2e.sampler import Process, Sampled, all_processes, below, memory_of, sampling
 from tests.e2e.vm import Vm, call
-from tests.integration.shop import lab_registry
+from tests.integration.shop import lab_registry, until
 
 pytestmark = pytest.mark.vm
 
@@ -120,7 +120,9 @@ def test_a_build_on_the_vm_would_be_seen(shop: RemoteShop, tmp_path: Path) -> No
 
 def test_a_compiler_that_somebody_runs_on_the_vm_would_be_seen(vm: Vm) -> None:
     with sampling(vm.pid()) as sampled:
-        vm.run("cd && cp /bin/sleep cc1 && ./cc1 0.2; rm cc1")
+        number = vm.run("cd && cp /bin/sleep cc1 && { ./cc1 60 >/dev/null 2>&1 & echo $!; }")
+        until(lambda: working(list(sampled.there.values())), "it is seen")
+        vm.run(f"cd && kill {number.strip()} && rm cc1")
     assert [process.name for process in working(sampled.there.values())] == ["cc1"]
 
 

@@ -13,9 +13,8 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from tasks.adapters.closing import Closing
 from tasks.core.contents import sha256_of
 from tasks.core.context import Entry, is_fresh
 
@@ -30,7 +29,7 @@ Row = tuple[object, object]
 """A stamp with a sha256 behind it, and a checksum of both: bytes, unless the cache is damaged."""
 
 
-class HashCache:
+class HashCache(Closing):
     """The hashes of files, kept in one sqlite file that any number of processes may share.
 
     It is opened when the first hash is asked for, and written when it is closed.
@@ -45,14 +44,6 @@ class HashCache:
         self._database: sqlite3.Connection | None = None
         self._usable = True
         self._pending: dict[bytes, Row] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def sha256(self, entries: Sequence[Entry]) -> list[str]:
         """Return the hex sha256 of each file, reading only those that are new or changed.

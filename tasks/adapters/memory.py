@@ -11,11 +11,11 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+
+from tasks.adapters.closing import Closing
 
 
-class Memory:
+class Memory(Closing):
     """What was learnt, kept in one file. It is read when the first is asked for, written when closed.
 
     Args:
@@ -26,14 +26,6 @@ class Memory:
         self._path = path
         self._known: dict[str, list[str]] | None = None
         self._learnt: dict[str, list[str]] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def recall(self, name: str, stamp: str) -> str | None:
         """Return what was learnt of a name, None if nothing is known under this stamp.

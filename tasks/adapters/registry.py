@@ -7,13 +7,14 @@ for it; whatever else goes wrong is an error, never an absence.
 import json
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from tasks.adapters import answer as answers
 from tasks.adapters import credentials, trust
 from tasks.adapters.answer import Answer
 from tasks.adapters.challenge import Authority
+from tasks.adapters.closing import Closing
 from tasks.adapters.retry import LoginRefused, Patience, Unanswered
 from tasks.adapters.wire import Wire
 from tasks.core.errors import OnevmError
@@ -60,7 +61,7 @@ def platform_of(machine: str) -> Platform:
     return Platform(architecture=_ARCHITECTURES.get(name, name))
 
 
-class RegistryClient:
+class RegistryClient(Closing):
     """A client of one registry, for use from any number of threads.
 
     Args:
@@ -98,12 +99,6 @@ class RegistryClient:
         """The client of services.toml's registry; see the class for the arguments."""
         host = Reference.parse(f"{settings.url}/x").registry
         return cls(host, settings, patience=patience, read=read)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the connections."""

@@ -120,7 +120,7 @@ def _unchanged(d: Deployment, current: Current, candidate: Candidate) -> Result 
 
 def _remembered(d: Deployment) -> Remembered | None:
     try:
-        return d.remembered.result() if d.remembered else None
+        return d.remembered.result().get(d.stack.name) if d.remembered else None
     except OnevmError:
         # Whoever looks comes to it again.
         return None

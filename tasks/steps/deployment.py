@@ -34,7 +34,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
         room: called with the images that the host lacks; raises if it has no room for them.
         measuring: where durations go, and what else is noted.
         resolving: what Compose there makes of the candidate's files, if it was asked already.
-        remembered: what is remembered of its plan.
+        remembered: what is remembered of the plans of its host's stacks, by stack.
         coming: images that are on their way to the host already.
         keep: how many good releases the host keeps.
         kind: `deploy` or `rollback`.
@@ -52,7 +52,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     before_change: Callable[[], None] = lambda: None
     measuring: Measuring = field(default_factory=Measuring)
     resolving: Future[Resolved | None] | None = None
-    remembered: Future[Remembered | None] | None = None
+    remembered: Future[dict[str, Remembered]] | None = None
     coming: Mapping[str, Coming] = field(default_factory=dict)
     keep: int = 5
     kind: str = "deploy"

@@ -17,7 +17,7 @@ from msgspec import Struct
 from tasks.adapters import host_compose, later
 from tasks.core.errors import OnevmError
 from tasks.core.model import Stack
-from tasks.steps import remembered
+from tasks.steps import remembered, room
 from tasks.steps.candidate import read_files
 from tasks.steps.remembered import Remembered
 
@@ -72,8 +72,8 @@ def begin(r: "Run", scopes: Mapping[str, frozenset[str] | None]) -> None:
         known = later.begun(partial(_known, r, stacks, scopes))
         asking = later.begun(partial(_asked, r, stacks[0], known))
         for stack in stacks:
-            r.remembered[stack.name] = later.begun(partial(_of_one, asking, stack.name))
-            r.resolving[stack.name] = later.begun(partial(_unless_remembered, r, stack, known))
+            r.remembered[stack.name] = asking
+            r.resolving[stack.name] = later.begun(partial(_unless_remembered, r, stack, known, asking))
 
 
 def resolve(r: "Run", stacks: Iterable[Stack]) -> None:
@@ -86,8 +86,6 @@ def resolve(r: "Run", stacks: Iterable[Stack]) -> None:
 
 def prepare(r: "Run", stacks: Sequence[Stack]) -> None:
     """Begin what stacks that get new images will need, while these are built."""
-    from tasks.steps import room
-
     resolve(r, stacks)
     for stack in {stack.host: stack for stack in stacks}.values():
         room.look(r, stack)
@@ -116,13 +114,11 @@ def _asked(r: "Run", one: Stack, known: Future[dict[str, Remembered]]) -> dict[s
     return remembered.asked(r.host(one).transport, plans) if any(plan.read for plan in plans.values()) else plans
 
 
-def _of_one(asking: Future[dict[str, Remembered]], name: str) -> Remembered | None:
-    return asking.result().get(name)
-
-
-def _unless_remembered(r: "Run", stack: Stack, known: Future[dict[str, Remembered]]) -> host_compose.Resolved | None:
+def _unless_remembered(
+    r: "Run", stack: Stack, known: Future[dict[str, Remembered]], asking: Future[dict[str, Remembered]]
+) -> host_compose.Resolved | None:
     plan = known.result().get(stack.name)
-    if plan and plan.read and (now := r.remembered[stack.name].result()) and now.inputs:
+    if plan and plan.read and asking.result()[stack.name].inputs:
         return None
     return _resolved(r, stack, stamped=True)
 
@@ -143,8 +139,6 @@ def _resolved(r: "Run", stack: Stack, *, stamped: bool = False) -> host_compose.
 
 def pull(r: "Run", stack: Stack, images: "Sequence[Image]") -> None:
     """Begin to pull images of a stack that were just built and pushed."""
-    from tasks.steps import room
-
     pins = [image.pin for image in images if image.state == "built" and image.digest]
     if not pins:
         return

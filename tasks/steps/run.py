@@ -9,7 +9,6 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
 from tasks.adapters.engine import Engine
 from tasks.adapters.host import Reached
@@ -30,10 +29,8 @@ from tasks.steps.early import Coming
 from tasks.steps.inputs import Sources
 from tasks.steps.meanwhile import Meanwhile
 from tasks.steps.project import Project, project
-
-if TYPE_CHECKING:
-    from tasks.steps.remembered import Remembered
-    from tasks.steps.room import Place
+from tasks.steps.remembered import Remembered
+from tasks.steps.room import Place
 
 LOCK_SECONDS = 600
 
@@ -55,7 +52,7 @@ class Run:
         self.meanwhile = Meanwhile()
         # What was begun early, by stack; see `early`.
         self.resolving: dict[str, Future[Resolved | None]] = {}
-        self.remembered: dict[str, Future[Remembered | None]] = {}
+        self.remembered: dict[str, Future[dict[str, Remembered]]] = {}
         self.places: dict[str, Future[Place]] = {}
         self.coming: dict[str, dict[str, Coming]] = {}
         self._views: dict[tuple[str, str], Reached] = {}

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tasks.adapters import temporary
 from tasks.adapters.process import Child, Completed, ended, finish, run, start
+from tasks.adapters.turns import Turns
 from tasks.core.errors import OnevmError
 from tasks.core.secret import Secret
 
@@ -52,7 +53,7 @@ class Line:
         self._folder = folder
         # Our ssh says so when the master gave it none: then nothing was begun on the VM. No command there knows it.
         self._no_session = f"no session in {folder.name}"
-        self._commands = threading.BoundedSemaphore(MOST_COMMANDS)
+        self._commands = Turns(MOST_COMMANDS)
         self._guard = threading.Lock()
         self._forwards = 0
         self._locks = 0
@@ -85,18 +86,22 @@ class Line:
     def run(self, words: Sequence[str], timeout: float, data: bytes | Secret | None) -> Completed:
         """Run a command as soon as the VM's sshd, which may allow fewer sessions than others do, grants one.
 
+        Args:
+            words: the command.
+            timeout: seconds from then on; likewise for how long sshd may grant none although nothing else runs.
+            data: for its standard input.
+
         Raises:
             OnevmError: the connection is lost, or no session is granted.
             CommandFailed: the command did not end in time.
         """
         command = self._session(words)
-        deadline = time.monotonic() + timeout
-        with self._commands:
+        with self._commands.turn() as turn:
             while True:
                 done = run(command, timeout=timeout, input=data, check=False)
                 if not self.refused_session(done.returncode, done.stderr):
                     return done
-                if time.monotonic() > deadline:
+                if not turn.again(timeout):
                     raise self.no_session(timeout, done.stderr)
 
     def _session(self, words: Sequence[str]) -> list[str]:
@@ -131,6 +136,7 @@ class Line:
             with self._fewer_locks:
                 self._locks -= 1
                 self._fewer_locks.notify_all()
+            self._commands.one_more()
 
     def leaves_room(self, child: Child) -> bool:
         """Whether there are sessions for commands besides those of the locks; else that of `child` is given back.

@@ -50,6 +50,19 @@ def test_commands_wait_until_they_are_granted_a_session_and_run_once(vm: Vm, all
     began.unlink()
 
 
+def test_a_command_waits_longer_than_it_may_take_for_one_that_takes_its_time(
+    vm: Vm, allow: Callable[[int], None]
+) -> None:
+    allow(1)
+    with ssh.connected("prod", vm.destination) as connection, ThreadPoolExecutor(COMMANDS) as pool:
+        long = pool.submit(connection.run, ["sh", "-c", "echo >/tmp/long; sleep 4"], timeout=60)
+        until(vm.here("/tmp/long").exists, "the long one runs")  # noqa: S108 - on the VM
+        for short in [pool.submit(connection.run, ["true"], timeout=2) for _ in range(COMMANDS - 1)]:
+            assert short.result().returncode == 0
+        assert long.result().returncode == 0
+    vm.here("/tmp/long").unlink()  # noqa: S108 - on the VM
+
+
 def test_a_session_that_is_never_granted_is_an_explained_failure(vm: Vm, allow: Callable[[int], None]) -> None:
     allow(0)
     with ssh.connected("prod", vm.destination) as connection:

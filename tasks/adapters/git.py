@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from tasks.adapters import later
 from tasks.adapters.git_top import refuse_dead_end
 from tasks.adapters.process import CommandFailed, run
 from tasks.core.errors import OnevmError
@@ -43,6 +44,14 @@ class Checkout:
         self.path = path
         self._refused: dict[str, str] = {}
         self._unreachable = ""
+        # Not `cached_property`: until Python 3.12 all checkouts would wait for each other.
+        self._asking = threading.RLock()
+        self._head: Commit | None = None
+        self._uncommitted: frozenset[Path] | None = None
+
+    def begin(self) -> None:
+        """Begin to ask for what is uncommitted, and for the commit; whoever needs them waits, or sees why not."""
+        later.begun(lambda: (self.uncommitted, self.head))
 
     @cached_property
     def _repository(self) -> Any:
@@ -88,20 +97,23 @@ class Checkout:
         """The top of the work tree."""
         return self.top_or_path
 
-    @cached_property
+    @property
     def head(self) -> Commit:
         """The commit that is checked out.
 
         Raises:
             OnevmError: there is no commit yet.
         """
-        try:
-            return self.commit("HEAD")
-        except OnevmError as error:
-            if "another user" in error.what:
-                raise
-            msg = f"{self.top} has no commit yet"
-            raise OnevmError(msg, next_step="commit something: images are tagged with the commit") from None
+        with self._asking:
+            if self._head is None:
+                try:
+                    self._head = self.commit("HEAD")
+                except OnevmError as error:
+                    if "another user" in error.what:
+                        raise
+                    msg = f"{self.top} has no commit yet"
+                    raise OnevmError(msg, next_step="commit something: images are tagged with the commit") from None
+            return self._head
 
     def commit(self, revision: str) -> Commit:
         """Return the commit that a revision names."""
@@ -162,10 +174,13 @@ class Checkout:
         except OnevmError:
             return ""
 
-    @cached_property
+    @property
     def uncommitted(self) -> frozenset[Path]:
         """Absolute paths that differ from the commit, untracked files included, ignored ones not."""
-        return self.uncommitted_in(())
+        with self._asking:
+            if self._uncommitted is None:
+                self._uncommitted = self.uncommitted_in(())
+            return self._uncommitted
 
     def uncommitted_in(self, paths: Iterable[str]) -> frozenset[Path]:
         """Return what differs from the commit in and below some absolute paths; everywhere if there are none."""

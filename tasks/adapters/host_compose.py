@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from tasks.adapters import host_inputs, later, refusals
+from tasks.adapters import compose_program, host_inputs, later, refusals
 from tasks.adapters.process import CommandFailed
 from tasks.adapters.release_folder import ReleaseFolder, archive
 from tasks.adapters.transport import Transport
@@ -30,9 +30,10 @@ tar -xf - -C "$dir"
 cd "$dir"; set -- --project-directory "$project" "$@"
 """
 # Services that a profile holds back are still the stack's: their containers are no orphans.
-_SHOW = """
-if [ "$profiles" = 1 ]; then docker compose "$@" config --services; set -- --profile "*" "$@"; fi
-echo; docker compose "$@" config --format json
+_SHOW = f"""
+{compose_program.FUNCTION}
+if [ "$profiles" = 1 ]; then compose "$@" config --services; set -- --profile "*" "$@"; fi
+echo; compose "$@" config --format json
 """
 _RECORDED = """set -eu; profiles=0; if grep -qs -e profiles -- "$@"; then profiles=1; fi
 """
@@ -217,7 +218,8 @@ def up(
     Raises:
         OnevmError: Compose failed or did not end in time; its own words are the detail.
     """
-    command = [*folder.compose(release, compose), "--progress", "plain", "up", "-d", "--no-build", *flags, *services]
+    arguments = [*folder.compose(release, compose)[2:], "--progress", "plain", "up", "-d", "--no-build"]
+    command = compose_program.command([*arguments, *flags, *services])
     if renewed:
         command = ["sh", "-c", _RENEW, "sh", folder.stack, *renewed, "--", *(command if services else ())]
     try:

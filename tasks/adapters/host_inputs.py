@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
+from tasks.adapters.compose_program import PLACES
 from tasks.adapters.process import CommandFailed
 from tasks.adapters.transport import Transport
 
@@ -21,10 +22,9 @@ _OF_THE_SESSION = "SSH_[A-Z_]*|XDG_[A-Z_]*|SHLVL|PWD|OLDPWD"
 _NAMES_ONE = re.compile(rf"\b(?:{_OF_THE_SESSION})\b".encode())
 _ABSENT = "absent"
 _HASH = re.compile(r"[0-9a-f]{64}\b.*")
-# stat(1) of GNU and BusyBox. Where a plugin may be: docker/cli, cli-plugins/manager.
+# stat(1) of GNU and BusyBox.
 _COMPOSE = """env | LC_ALL=C grep -Ev '^({of_the_session}|_)=' | LC_ALL=C sort | sha256sum
-for place in "${{DOCKER_CONFIG:-${{HOME:-}}/.docker}}" /usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker \
-  /usr/libexec/docker; do stat -L -c '%i %s %Y %n' "$place/cli-plugins/docker-compose" 2>/dev/null || :; done
+for place in {places}; do stat -L -c '%i %s %Y %n' "$place/cli-plugins/docker-compose" 2>/dev/null || :; done
 if [ -n "${{COMPOSE_ENV_FILES:-}}" ]; then echo; fi
 printf '%s\\n' {end}
 """
@@ -78,7 +78,7 @@ def _named(text: str, file: str) -> list[str]:
 def script(*stacks: Sequence[str]) -> str:
     """Return what says on the host how Compose is there, and then, for each stack, how the files are that it reads."""
     end = shlex.quote(END.strip())
-    return _COMPOSE.format(of_the_session=_OF_THE_SESSION, end=end) + "".join(
+    return _COMPOSE.format(of_the_session=_OF_THE_SESSION, end=end, places=PLACES) + "".join(
         _FILES.format(of_the_session=_OF_THE_SESSION, end=end, absent=_ABSENT, paths=shlex.join(paths))
         for paths in stacks
     )

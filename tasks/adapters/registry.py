@@ -104,6 +104,10 @@ class RegistryClient(Closing):
         """Close the connections."""
         self._wire.close()
 
+    def load(self) -> None:
+        """Load what the first question would have to: it takes a while."""
+        self._wire.load()
+
     def check(self) -> None:
         """See whether this is a registry and takes the login.
 

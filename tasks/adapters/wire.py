@@ -47,6 +47,10 @@ class Wire:
                 self._made.close()
                 self._made = None
 
+    def load(self) -> None:
+        """Load what connections are made with."""
+        self._connections()
+
     def may_ask(self, url: str) -> bool:
         """Whether an address is safe to ask: over TLS, or plain on loopback or where it was allowed."""
         origin = _origin(url)

@@ -80,6 +80,7 @@ def batch() -> Batch:
     r = run.run()
     deployed = [r.project.stacks[name] for name in wanted.scopes.get("deploy", {})]
     r.reach_early(deployed)
+    r.begin(deployed)
     refuse_uncommitted(r, wanted)
     early.begin(r, wanted.scopes.get("deploy", {}))
     began = Timings(seconds={"load": round(since_start(), 3)})

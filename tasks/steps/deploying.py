@@ -83,7 +83,7 @@ def _deploy(r: run.Run, name: str, only: frozenset[str] | None, gate: Gate) -> D
         if image.keyed.definition.stack == name
     }
     if images:
-        measuring = _after_the_bake(r, name, images)
+        measuring = _after_the_bake(r, stack, images)
     named = bool(images) and not on_host.wanted()
     built = named and any(image.state == "built" for image in images.values())
     if built:
@@ -198,7 +198,7 @@ def _go(
         outcome, reason = "failed", error.what
         raise
     finally:
-        events.stack(r, stack, kind, noted, outcome=outcome, reason=reason, images=images or {})
+        events.stack(r, stack, kind, noted, outcome=outcome, reason=reason)
     return done
 
 
@@ -269,20 +269,23 @@ def _beginning(r: run.Run) -> Measuring:
     )
 
 
-def _after_the_bake(r: run.Run, stack: str, images: Mapping[str, Image]) -> Measuring:
+def _after_the_bake(r: run.Run, stack: Stack, images: Mapping[str, Image]) -> Measuring:
     """Go on from what the batch took, in which all stacks of the run have a part."""
     made = _batch()
     own = {
-        name.partition(".")[2]: dict(of) for name, of in made.timings.services.items() if name.startswith(f"{stack}.")
+        name.partition(".")[2]: dict(of)
+        for name, of in made.timings.services.items()
+        if name.startswith(f"{stack.name}.")
     }
+    built = {name: image for name, image in images.items() if image.state == "built"}
     return replace(
         _beginning(r),
         timings=Timings(seconds=dict(made.timings.seconds), services=own),
         built={
             name: partial(layers.pushed_bytes, r, image, made.pushed_layers.get(image.name))
-            for name, image in images.items()
-            if image.state == "built"
+            for name, image in built.items()
         },
+        why=partial(events.causes, r, stack, built),
     )
 
 

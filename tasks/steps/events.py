@@ -62,7 +62,6 @@ def stack(
     *,
     outcome: str,
     reason: str = "",
-    images: Mapping[str, Image],
 ) -> None:
     """Write down how the deploy or rollback of a stack ended.
 
@@ -73,7 +72,6 @@ def stack(
         measuring: what was noted.
         outcome: `good`, `failed`, `unchanged` or `interrupted`.
         reason: why it failed.
-        images: its images that were looked up or made, by service.
     """
     release, before = measuring.release, measuring.before
     found: dict[str, Any] = {
@@ -90,13 +88,20 @@ def stack(
         found |= {"performer": release.performer, "dirty": release.dirty, "previous": release.previous}
         found["measured"] = plain(release.measured)
         found["outage"] = {name: plain(noticed) for name, noticed in release.outage.items()}
-    if built := {name: image for name, image in images.items() if image.state == "built"}:
-        found["why"] = _causes(r, of, built, before)
+    if measuring.built:
+        found["why"] = measuring.causes()
     _write(r, found)
 
 
-def _causes(r: "Run", of: Stack, built: Mapping[str, Image], before: Release | None) -> dict[str, str]:
-    """Return why images were built, as far as this clone can tell: nothing is fetched for it."""
+def causes(r: "Run", of: Stack, built: Mapping[str, Image], before: Release | None) -> dict[str, str]:
+    """Return why images were built, as far as this clone can tell: nothing is fetched for it.
+
+    Args:
+        r: the run's resources.
+        of: the stack.
+        built: its images that were built, by service.
+        before: the release that was current.
+    """
     sources = r.sources(of)
     found = {}
     try:

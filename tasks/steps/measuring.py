@@ -27,6 +27,7 @@ class Measuring(Struct):
         gauge: the host's memory and disk.
         layers: gives the sizes of an image's layers, compressed, by digest; None if nobody says.
         built: the services whose images were built for it, and what of each went to the registry, if that is known.
+        why: gives why they were built, by service, compared with the release that was current.
         plan: what is done.
         before: the release that was current.
         release: the release as it was recorded, if it was.
@@ -37,6 +38,7 @@ class Measuring(Struct):
     gauge: Gauge = field(default_factory=Blind)
     layers: Callable[[str], Layers | None] = lambda _: None
     built: dict[str, Callable[[], int | None]] = field(default_factory=dict)
+    why: Callable[[Release | None], dict[str, str]] = lambda _: {}
     plan: Plan = field(default_factory=lambda: Plan(stack=""))
     before: Release | None = None
     release: Release | None = None
@@ -45,11 +47,13 @@ class Measuring(Struct):
     _layers: dict[str, Future[Layers | None]] = field(default_factory=dict)
     _pushed: dict[str, Future[int | None]] = field(default_factory=dict)
     _sizes: Future[dict[str, int]] | None = None
+    _why: Future[dict[str, str]] | None = None
 
     def begin(self, plan: Plan) -> None:
         """Take note of what is about to be done, and begin to ask what takes time."""
         self.plan = plan
         self._pushed = {name: self.meanwhile.submit(bytes_) for name, bytes_ in self.built.items()}
+        self._why = self.meanwhile.submit(self.why, self.before)
 
     def pulled(self, image: str, layers: frozenset[str]) -> None:
         """Take note of an image that was pulled, and of the layers that were fetched for it."""
@@ -60,6 +64,10 @@ class Measuring(Struct):
     def has_all(self, sizes: Callable[[], dict[str, int]]) -> None:
         """Begin to ask for the bytes of images by name: the host has all of them now."""
         self._sizes = self.meanwhile.submit(sizes)
+
+    def causes(self) -> dict[str, str]:
+        """Return why images were built, by service: asked meanwhile, or now if nothing was begun."""
+        return self._why.result() if self._why else self.why(self.before)
 
     def so_far(self, release: Release) -> Measured:
         """Return what is known now.

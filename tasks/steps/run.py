@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import PurePosixPath
 
+from tasks.adapters import later
 from tasks.adapters.engine import Engine
 from tasks.adapters.host import Reached
 from tasks.adapters.host_compose import Resolved
@@ -195,6 +196,15 @@ class Run:
         """Begin to reach the hosts of stacks that will be needed, while something else is done."""
         for stack in stacks:
             self._reaching(stack)
+
+    def begin(self, stacks: Iterable[Stack]) -> None:
+        """Begin to ask the checkouts of stacks what they are at, and to load what the registry is asked with."""
+        for stack in stacks:
+            self.sources(stack).checkout.begin()
+        later.begun(self._load_registry)
+
+    def _load_registry(self) -> None:
+        self.registry.load()
 
     def _reaching(self, stack: Stack) -> Future[Reached]:
         return reaching.reach(self.project.configuration.hosts[stack.host])

@@ -1,21 +1,26 @@
-"""A host to deploy to: the way to it, its engine, its lock."""
+"""A host to deploy to: the way to it, its engine, its lock.
+
+Connecting begins before the rest of Onevm is loaded, so what talks to engines is loaded when one is needed.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
 from tasks.adapters import gauge, later, lock, remote_lock, ssh
-from tasks.adapters.engine import Engine
 from tasks.adapters.gauge import Gauge
 from tasks.adapters.process import CommandFailed
 from tasks.adapters.release_folder import CURRENT, Current, ReleaseFolder
 from tasks.adapters.transport import Local, Transport
 from tasks.core.errors import OnevmError, ToolError
 from tasks.core.model import Host
+
+if TYPE_CHECKING:
+    from tasks.adapters.engine import Engine
 
 PROBE_SECONDS = 20
 
@@ -56,7 +61,7 @@ class Reached(Protocol):
         ...
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> "Engine":
         """Its engine.
 
         Raises:
@@ -88,6 +93,8 @@ class LocalHost:
     """This machine."""
 
     def __init__(self, name: str) -> None:
+        from tasks.adapters.engine import Engine
+
         self.transport = Local(name)
         self.engine = Engine()
 
@@ -131,8 +138,10 @@ class RemoteHost:
         self._socket = socket
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> "Engine":
         """Its engine."""
+        from tasks.adapters.engine import Engine
+
         # Not a cached_property: until Python 3.12 that has one lock for all hosts, and a slow one stops the others.
         socket = self._socket.result()
         return Engine(socket=f"unix://{socket}", explain=self.transport.explain, guard=self.transport.check_lock)

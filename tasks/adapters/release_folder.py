@@ -10,7 +10,6 @@ import io
 import json
 import re
 import shlex
-import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
@@ -195,6 +194,8 @@ class ReleaseFolder:
         Raises:
             OnevmError: a file is missing or was changed since.
         """
+        import tarfile
+
         expected = {**release.compose, **release.files}
         try:
             text = self._script(_FETCH, release.id, *expected)
@@ -288,6 +289,8 @@ class Executable(bytes):
 
 def archive(files: Mapping[str, bytes]) -> bytes:
     """Return a tar archive of files."""
+    import tarfile
+
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, content in sorted(files.items()):

@@ -58,6 +58,7 @@ class Line:
         self._forwards = 0
         self._locks = 0
         self._taken: set[Child] = set()
+        self._kept: set[Child] = set()
         # So many sessions of locks are known to leave room for commands.
         self._proven = 1
         self._fewer_locks = threading.Condition()
@@ -132,6 +133,7 @@ class Line:
             finally:
                 self._taken.discard(child)
                 _let_go(child)
+                self._kept.discard(child)
         finally:
             with self._fewer_locks:
                 self._locks -= 1
@@ -141,31 +143,37 @@ class Line:
     def leaves_room(self, child: Child) -> bool:
         """Whether there are sessions for commands besides those of the locks; else that of `child` is given back.
 
-        A single lock has to do with what there is. Of several that were taken at once, one asks for all: so it waits a
-        moment for those that are being taken.
+        The first lock has to do with what there is: the others give way to it. Of those that were taken at once, one
+        asks for all: so it waits a moment for those that are being taken.
         """
         with self._fewer_locks:
             self._taken.add(child)
             self._fewer_locks.notify_all()
-            if self._locks > self._proven:
+            if self._kept and self._locks > self._proven:
                 self._fewer_locks.wait_for(lambda: len(self._taken) >= self._locks, GATHER_SECONDS)
         with self._guard:
             taken = len(self._taken)
-            if self._locks <= self._proven:
-                return True
-            done = run(self._session(["true"]), timeout=CONNECT_SECONDS, check=False)
-            if not self.refused_session(done.returncode, done.stderr):
+            if self._kept and self._locks > self._proven:
+                done = run(self._session(["true"]), timeout=CONNECT_SECONDS, check=False)
+                if self.refused_session(done.returncode, done.stderr):
+                    self._taken.discard(child)
+                    _let_go(child)
+                    return False
                 self._proven = max(self._proven, taken)
-                return True
-            self._taken.discard(child)
-            _let_go(child)
-            return False
+            self._kept.add(child)
+            return True
 
     def wait_for_fewer_locks(self) -> bool:
-        """Wait until another stack of this run has given its lock back; returns whether there was one."""
+        """Wait until another stack of this run has given a lock back that it had; returns whether there was one.
+
+        Not one that was taken and gave way: those who wait would wake each other, and nobody else got a session.
+        """
         with self._fewer_locks:
-            before = self._locks
-            self._fewer_locks.wait_for(lambda: self._locks < max(before, 1))
+            before = len(self._kept)
+            if before:
+                self._fewer_locks.wait_for(lambda: len(self._kept) < before)
+            else:
+                self._fewer_locks.wait(GATHER_SECONDS)
             return before > 0
 
     def forward(self, remote: str) -> str:

@@ -63,11 +63,12 @@ def _all(verb: str) -> Ends[Done]:
     scopes = selection.current().scopes.get(verb, {})
     gate = Gate(fail_fast=variables.flag("fail_fast"))
     work = {"deploy": _deploy, "rollback": _rollback}[verb]
+    changing: set[str] = set()
     if verb == "deploy" and any(_built(r, name, only) for name, only in scopes.items()):
         # One bake for all of them, before any of them is deployed.
-        _batch()
+        changing = {image.keyed.definition.stack for image in _batch().images.values() if image.state != "fresh"}
     with r.screen.live():
-        ends = side_by_side(tuple(scopes), lambda name: work(r, name, scopes[name], gate), gate)
+        ends = side_by_side(tuple(scopes), lambda name: work(r, name, scopes[name], gate), gate, first=changing)
     summary.show(r.screen, ends.items())
     return ends
 

@@ -1,7 +1,7 @@
 """Stacks side by side: each comes to its own end, and one that fails leaves the others alone."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
@@ -68,13 +68,16 @@ class Gate:
             )
 
 
-def side_by_side(stacks: Sequence[str], work: Callable[[str], T], gate: Gate) -> Ends[T]:
+def side_by_side(
+    stacks: Sequence[str], work: Callable[[str], T], gate: Gate, *, first: Collection[str] = ()
+) -> Ends[T]:
     """Do something for several stacks at once, and wait for all of them; a single one is done right here.
 
     Args:
         stacks: their names.
         work: what to do for one.
         gate: told of those that fail.
+        first: those that are begun first, because they will take longest.
     """
 
     def one(stack: str) -> T | OnevmError:
@@ -88,6 +91,6 @@ def side_by_side(stacks: Sequence[str], work: Callable[[str], T], gate: Gate) ->
         return Ends({stacks[0]: one(stacks[0])})
     found: dict[str, Future[T | OnevmError]] = {}
     with ThreadPoolExecutor(MOST_STACKS, "stack") as pool:
-        found = {stack: pool.submit(one, stack) for stack in stacks}
+        found = {stack: pool.submit(one, stack) for stack in sorted(stacks, key=lambda name: name not in first)}
         wait(found.values())
-    return Ends({stack: future.result() for stack, future in found.items()})
+    return Ends({stack: found[stack].result() for stack in stacks})

@@ -174,6 +174,7 @@ def _executor(d: Deployment, aim: target.Target, compose: tuple[str, ...]) -> Ex
         compose=compose,
         screen=d.screen,
         timings=d.timings,
+        waits=d.waits,
         login=d.login,
         pulled=d.measuring.pulled,
         coming=d.coming,

@@ -61,14 +61,14 @@ def _all(verb: str) -> Ends[Done]:
     """Deploy, or roll back, the stacks that were named; once per run, whichever of them doit comes to first."""
     r = run.run()
     scopes = selection.current().scopes.get(verb, {})
-    gate = Gate(fail_fast=variables.flag("fail_fast"))
     work = {"deploy": _deploy, "rollback": _rollback}[verb]
     changing: set[str] = set()
     if verb == "deploy" and any(_built(r, name, only) for name, only in scopes.items()):
         # One bake for all of them, before any of them is deployed.
         changing = {image.keyed.definition.stack for image in _batch().images.values() if image.state != "fresh"}
+    gate = Gate(fail_fast=variables.flag("fail_fast"), first=changing)
     with r.screen.live():
-        ends = side_by_side(tuple(scopes), lambda name: work(r, name, scopes[name], gate), gate, first=changing)
+        ends = side_by_side(tuple(scopes), lambda name: work(r, name, scopes[name], gate), gate)
     summary.show(r.screen, ends.items())
     return ends
 
@@ -247,6 +247,7 @@ def _under_lock(
             login=lambda: r.login,
             published=published,
             before_change=lambda: gate.check(stack.name),
+            waits=lambda: gate.over(stack.name),
             room=lambda lacking: room.check(r, stack, lacking),
             measuring=noted,
             resolving=r.resolving.get(stack.name),

@@ -31,6 +31,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
         login: gives the variables of the registry's login.
         published: called with the current release; returns when the candidate's images have their commit's names.
         before_change: called before anything of the host is changed; raises if it shall not be.
+        waits: called when nothing is left to do but to wait for health.
         room: called with the images that the host lacks; raises if it has no room for them.
         measuring: where durations go, and what else is noted.
         resolving: what Compose there makes of the candidate's files, if it was asked already.
@@ -50,6 +51,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     room: Callable[[Iterable[str]], None]
     published: Callable[[Release | None], None] = lambda _: None
     before_change: Callable[[], None] = lambda: None
+    waits: Callable[[], None] = lambda: None
     measuring: Measuring = field(default_factory=Measuring)
     resolving: Future[Resolved | None] | None = None
     remembered: Future[dict[str, Remembered]] | None = None

@@ -40,6 +40,7 @@ class Executor(Struct, frozen=True, kw_only=True):
         compose: its Compose files, in order.
         screen: where progress goes.
         timings: where durations go.
+        waits: told when containers are waited for.
         login: gives the variables of the registry's login.
         pulled: told of each image that was pulled, and the layers that were fetched for it.
         coming: images that are on their way already.
@@ -62,6 +63,7 @@ class Executor(Struct, frozen=True, kw_only=True):
     screen: Screen
     timings: Timings
     login: Callable[[], Mapping[str, str]]
+    waits: Callable[[], None] = lambda: None
     pulled: Callable[[str, frozenset[str]], None] = lambda *_: None
     coming: Mapping[str, Coming] = field(default_factory=dict)
 
@@ -308,6 +310,7 @@ class Executor(Struct, frozen=True, kw_only=True):
             self.timings.add("healthy", time.monotonic() - began, name)
             self.screen.end(f"{stack}.{name}", "healthy")
 
+        self.waits()
         with self.timings.phase("healthy"):
             wait.until_healthy(self.engine, stack, services, events, tell=tell, healthy=healthy)
 

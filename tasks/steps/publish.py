@@ -1,7 +1,7 @@
 """Naming images in the registry by the commit: every built service resolves at it, the unchanged ones too."""
 
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 
 from msgspec import Struct
 
@@ -33,12 +33,18 @@ class Naming(Struct, frozen=True, kw_only=True):
 def begin(stack: str) -> Naming:
     """Begin to give the pushed images of a stack their commit's tags; done once per run."""
     images = published(stack)
-    built = [image for image in images if image.state == "built"]
-    return Naming(built=_begun(built), fresh=_begun([image for image in images if image.state != "built"]))
+    built = later.begun(lambda: _tag_all([image for image in images if image.state == "built"]))
+
+    def fresh() -> list[None]:
+        # A deploy goes on as soon as the built ones have theirs.
+        wait([built])
+        return _tag_all([image for image in images if image.state != "built"])
+
+    return Naming(built=built, fresh=later.begun(fresh))
 
 
-def _begun(images: Sequence[Image]) -> Future[list[None]]:
-    return later.begun(lambda: shares.ask(lambda i: _tag(i, tags_of(i)), images, threads=PARALLEL_TAGS))
+def _tag_all(images: Sequence[Image]) -> list[None]:
+    return shares.ask(lambda i: _tag(i, tags_of(i)), images, threads=PARALLEL_TAGS)
 
 
 def settle(stack: str, release: Release | None = None) -> None:

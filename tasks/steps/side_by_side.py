@@ -10,6 +10,7 @@ from tasks.core.errors import OnevmError
 T = TypeVar("T")
 
 MOST_STACKS = 16
+HEAD_START_SECONDS = 1.0
 
 
 class Ends(Generic[T]):
@@ -43,12 +44,29 @@ class Gate:
 
     Args:
         fail_fast: whether it is.
+        first: the stacks that will take longest. Until these only wait for health, the others leave the processors
+            and the line to them, though not for long.
     """
 
-    def __init__(self, *, fail_fast: bool) -> None:
+    def __init__(self, *, fail_fast: bool, first: Collection[str] = ()) -> None:
         self._fail_fast = fail_fast
         self._guard = threading.Lock()
         self._failed = ""
+        self._first = set(first)
+        self._none_first = threading.Event()
+        self.over("")
+
+    def begin(self, stack: str) -> None:
+        """Wait a moment until it is a stack's turn to begin."""
+        if stack not in self._first:
+            self._none_first.wait(HEAD_START_SECONDS)
+
+    def over(self, stack: str) -> None:
+        """Take note of a stack that only waits, or has ended."""
+        with self._guard:
+            self._first.discard(stack)
+            if not self._first:
+                self._none_first.set()
 
     def failed(self, stack: str) -> None:
         """Take note of a stack that failed."""
@@ -68,29 +86,29 @@ class Gate:
             )
 
 
-def side_by_side(
-    stacks: Sequence[str], work: Callable[[str], T], gate: Gate, *, first: Collection[str] = ()
-) -> Ends[T]:
+def side_by_side(stacks: Sequence[str], work: Callable[[str], T], gate: Gate) -> Ends[T]:
     """Do something for several stacks at once, and wait for all of them; a single one is done right here.
 
     Args:
         stacks: their names.
         work: what to do for one.
-        gate: told of those that fail.
-        first: those that are begun first, because they will take longest.
+        gate: says who begins; told of those that fail.
     """
 
     def one(stack: str) -> T | OnevmError:
+        gate.begin(stack)
         try:
             return work(stack)
         except OnevmError as error:
             gate.failed(stack)
             return error
+        finally:
+            gate.over(stack)
 
     if len(stacks) == 1:
         return Ends({stacks[0]: one(stacks[0])})
     found: dict[str, Future[T | OnevmError]] = {}
     with ThreadPoolExecutor(MOST_STACKS, "stack") as pool:
-        found = {stack: pool.submit(one, stack) for stack in sorted(stacks, key=lambda name: name not in first)}
+        found = {stack: pool.submit(one, stack) for stack in stacks}
         wait(found.values())
-    return Ends({stack: found[stack].result() for stack in stacks})
+    return Ends({stack: future.result() for stack, future in found.items()})

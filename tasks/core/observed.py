@@ -110,3 +110,8 @@ class Observed(Struct, frozen=True, kw_only=True):
     def starting(self) -> frozenset[str]:
         """The services of which a container has started, and its health is not known yet."""
         return frozenset(c.service for c in self.containers if c.health == "starting" and not c.one_off)
+
+    @property
+    def unhealthy(self) -> frozenset[str]:
+        """The services of which a container runs and is unhealthy."""
+        return frozenset(c.service for c in self.containers if c.condition == "unhealthy" and not c.one_off)

@@ -65,7 +65,7 @@ def _carry_through(
     d: Deployment, current: Current, candidate: Candidate, aim: target.Target, only: frozenset[str] | None
 ) -> Result:
     """Do what is planned, and record how it ended."""
-    starting = aim.observed.starting
+    awaited = aim.observed.starting | _unproven(aim, current.release)
     for note in aim.notes:
         d.screen.warn(note)
     d.before_change()
@@ -95,7 +95,7 @@ def _carry_through(
     with probe.probing(d.stack, d.host, aim.plan) as probes:
         try:
             _place(d, release.id, candidate.files, previous_files, executor.asked_first(aim.plan))
-            _carry_out(d, executor, aim, release.id, starting)
+            _carry_out(d, executor, aim, release.id, awaited)
             with d.timings.phase("verify"):
                 verify.verify(d.stack, release, d.host)
         except OnevmError as error:
@@ -116,6 +116,16 @@ def _unchanged(d: Deployment, current: Current, candidate: Candidate) -> Result 
     if current.switching or current.release is None or not candidate.matches(current.release):
         return None
     return Result(release=current.release, plan=Plan(stack=d.stack.name), recorded=False)
+
+
+def _unproven(aim: target.Target, current: Release | None) -> frozenset[str]:
+    """Return the unhealthy services that run as they are to, but not as the current release says.
+
+    A run that did not come to its end has started them, and nobody has seen them healthy yet. What the current release
+    says was healthy when that was made: a deploy that leaves it alone is not the one to fail for it.
+    """
+    known = current.config if current else {}
+    return frozenset(name for name in aim.observed.unhealthy if known.get(name) != aim.hashes.get(name))
 
 
 def _remembered(d: Deployment) -> Remembered | None:

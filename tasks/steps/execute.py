@@ -135,6 +135,7 @@ class Executor(Struct, frozen=True, kw_only=True):
             for level in start_levels(services, changed):
                 self._replace(plan, release, level, events, beside)
             rest = awaited - created - changed
+            self._let_recover(plan.stack, [services[name] for name in sorted(rest) if name in services], events)
             self._healthy(plan.stack, [services[name] for name in sorted(rest) if name in services], events)
 
     def _let_start(self, plan: Plan, events: wait.Watch) -> None:
@@ -144,7 +145,17 @@ class Executor(Struct, frozen=True, kw_only=True):
         if services:
             self.screen.say(f"{plan.stack}: {', '.join(sorted(named))} has just been started: it may answer first")
             with self.timings.phase("start"):
-                wait.while_starting(self.engine, plan.stack, services, events, CHANCE_SECONDS)
+                wait.while_health_is(
+                    "starting", self.engine, services, events, stack=plan.stack, seconds=CHANCE_SECONDS
+                )
+
+    def _let_recover(self, stack: str, services: Sequence[ComposeService], events: wait.Watch) -> None:
+        """Let what is unhealthy answer its health check once more: what was in its way may be over."""
+        checks = [s.healthcheck for s in services if s.healthcheck]
+        if checks:
+            with self.timings.phase("healthy"):
+                longest = max(check.interval + check.timeout for check in checks)
+                wait.while_health_is("unhealthy", self.engine, services, events, stack=stack, seconds=longest)
 
     def remove(self, plan: Plan) -> None:
         """Remove the containers of services that are no longer in the Compose files."""

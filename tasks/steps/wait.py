@@ -186,15 +186,30 @@ def _refuse_hopeless(engine: Engine, stack: str, service: ComposeService, contai
             raise failure(engine, stack, service.name, c, problem)
 
 
-def while_starting(
-    engine: Engine, stack: str, services: Sequence[ComposeService], events: Watch, seconds: float
+def while_health_is(
+    health: str,
+    engine: Engine,
+    services: Sequence[ComposeService],
+    events: Watch,
+    *,
+    stack: str,
+    seconds: float,
 ) -> None:
-    """Return when no container of the services is starting any more, whatever became of it, or when time is over."""
+    """Return when the health of no container of the services is that any more, or when time is over.
+
+    Args:
+        health: `starting` or `unhealthy`.
+        engine: the engine they run on.
+        services: whose containers.
+        events: the engine's events of the stack.
+        stack: the stack's name.
+        seconds: how long to wait.
+    """
     until = time.monotonic() + seconds
     names = {service.name for service in services}
     while True:
         seen = events.count
-        if not any(c.health == "starting" and c.state == "running" for c in engine.containers(stack, names)):
+        if not any(c.health == health and c.state == "running" for c in engine.containers(stack, names)):
             return
         if (left := until - time.monotonic()) <= 0:
             return

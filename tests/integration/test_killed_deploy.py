@@ -183,3 +183,41 @@ def test_a_torn_line_in_the_audit_log_does_not_swallow_the_next(deployed: Shop) 
     assert torn == '{"event": "depl'
     assert json.loads(last)["release"] == deployed.current["id"]
     log.write_text("".join(f"{line}\n" for line in log.read_text().splitlines() if line != torn))
+
+
+def killed_and_left_unhealthy(shop: Shop, command: str) -> dict[str, Container]:
+    with shop.compose() as compose:
+        # The second time it is asked it is unhealthy; the deploy is stopped before it can say so.
+        compose["services"]["b"]["healthcheck"] |= {"retries": 1, "start_period": "0s"}
+    shop.commit("Lose patience")
+    shop.doit("deploy").ok()
+    shop.dockerfile("b", command=["sh", "-c", command])
+    before = killed_at(shop, the_new_one_runs, all_of_it=True)
+    until(
+        lambda: any(c.service == "b" and c.id != before["b"].id and c.state == "unhealthy" for c in shop.containers()),
+        "the new one is unhealthy",
+    )
+    return before
+
+
+def test_what_a_killed_deploy_has_left_unhealthy_is_no_good_release(deployed: Shop) -> None:
+    before = killed_and_left_unhealthy(deployed, "trap 'exit 0' TERM; sleep 600 & wait")
+    good = deployed.current["id"]
+    ran = deployed.doit("deploy")
+    assert ran.code == 1, ran
+    assert f"{deployed.name}.b is unhealthy" in ran.err
+    assert deployed.current["id"] == good
+    assert deployed.running()["b"].image == before["b"].image
+    assert deployed.running()["b"].state == "healthy"
+    deployed.dockerfile("b")
+    deployed.commit("Serve again")
+    deployed.doit("deploy").ok()
+
+
+def test_what_a_killed_deploy_has_left_unhealthy_may_become_healthy(deployed: Shop) -> None:
+    before = killed_and_left_unhealthy(deployed, f"while [ ! -e /go ]; do sleep 0.1; done; {SERVE[-1]}")
+    (begun,) = [c.id for c in deployed.containers() if c.service == "b"]
+    docker("exec", begun, "touch", "/go")
+    deployed.doit("deploy").ok()
+    assert deployed.running()["b"].id == begun
+    check_converged(deployed, before)

@@ -65,7 +65,7 @@ def _all(verb: str) -> Ends[Done]:
     changing: set[str] = set()
     if verb == "deploy" and any(_built(r, name, only) for name, only in scopes.items()):
         # One bake for all of them, before any of them is deployed.
-        changing = {image.keyed.definition.stack for image in _batch().images.values() if image.state != "fresh"}
+        changing = {image.keyed.definition.stack for image in _batch().stale} & scopes.keys()
     gate = Gate(fail_fast=variables.flag("fail_fast"), first=changing)
     with r.screen.live():
         ends = side_by_side(tuple(scopes), lambda name: work(r, name, scopes[name], gate), gate)

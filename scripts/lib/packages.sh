@@ -90,6 +90,9 @@ apt_install() {
             own+=("$package")
         fi
     done
+    # apt-get waits for other apt-gets, dpkg for nobody: one of ours at a time.
+    exec 8>/run/onevm-packages.lock
+    flock 8
     logged "$topic" "$next" dpkg --configure -a
     logged "$topic" "$next" "${apt[@]}" update
     if ((${#trixie[@]} > 0)) && add_trixie "$topic"; then
@@ -106,6 +109,7 @@ apt_install() {
         ((${#own[@]} == 0)) || logged "$topic" "$next" "${install[@]}" "${own[@]}"
         ((${#trixie[@]} == 0)) || logged "$topic" "$next" "${install[@]}" -t trixie "${trixie[@]}"
     )
+    exec 8>&-
     not_at_boot "$@"
 }
 

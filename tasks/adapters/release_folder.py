@@ -23,11 +23,18 @@ from tasks.core.release import Release, from_json
 
 FILES_SECONDS = 60
 OVERRIDE = "onevm.yaml"
+# What a deploy keeps for itself until it is recorded. If the disk gets full when a container has just been stopped, it
+# suffices to write down that the deploy failed, and to start the one before: a container takes less than 100 kB.
+RESERVE_BYTES = 4 << 20
+RESERVE = "onevm.reserve"
 
+# $1 folder, $2 release, $3 the reserve's name, $4 its bytes.
 _STAGE = """set -eu; umask 022
 mkdir -p "$1/releases" "$1/project/upstreams"
+trap 'rm -rf "$1/releases/.$2"' EXIT
 rm -rf "$1/releases/.$2"; mkdir "$1/releases/.$2"
 tar -xf - -C "$1/releases/.$2"
+head -c "$4" /dev/zero > "$1/releases/.$2/$3"
 rm -rf "$1/releases/$2"; mv "$1/releases/.$2" "$1/releases/$2"
 """
 # In upstreams/: has a proxy ask the name $2 for the service $1.
@@ -56,10 +63,11 @@ done
 """
 _FETCH = """set -eu; cd "$1/releases/$2"; shift 2; tar -cf - -- "$@" | base64
 """
-# $1 folder, $2 release, $3 bytes of its record, $4 `current` if it shall be that, then the releases to remove; on
-# standard input a line for the audit log, empty for none, then the record.
-_RECORD = """set -eu; umask 022; cd "$1"; id=$2; size=$3; next=$4; shift 4
+# $1 folder, $2 release, $3 bytes of its record, $4 the reserve's name, $5 `current` if it shall be that, then the
+# releases to remove; on standard input a line for the audit log, empty for none, then the record.
+_RECORD = """set -eu; umask 022; cd "$1"; id=$2; size=$3; reserve=$4; next=$5; shift 5
 IFS= read -r event
+rm -f "releases/$id/$reserve"
 cat > "releases/$id/.release.json"
 # A connection that breaks ends the input early, and says nothing.
 [ "$(wc -c < "releases/$id/.release.json")" -eq "$size" ] || { echo "the record did not arrive whole" >&2; exit 1; }
@@ -184,8 +192,12 @@ class ReleaseFolder:
         return self.path / "releases" / release_id
 
     def stage(self, release_id: str, files: Mapping[str, bytes]) -> PurePosixPath:
-        """Put a release's files on the host; it counts only once it is recorded."""
-        self._script(_STAGE, release_id, data=archive(files))
+        """Put a release's files on the host; it counts only once it is recorded.
+
+        Raises:
+            OnevmError: the folder cannot be used, or the disk has no room even for what a deploy keeps for itself.
+        """
+        self._script(_STAGE, release_id, RESERVE, str(RESERVE_BYTES), data=archive(files))
         return self.folder_of(release_id)
 
     def fetch(self, release: Release) -> dict[str, bytes]:
@@ -262,7 +274,7 @@ class ReleaseFolder:
         line = json.dumps(event, sort_keys=True) if event else ""
         script = _RECORD + _POINT_CURRENT + _REMOVE
         follows = "current" if activate else ""
-        self._script(script, release.id, str(len(data)), follows, *drop, data=f"{line}\n".encode() + data)
+        self._script(script, release.id, str(len(data)), RESERVE, follows, *drop, data=f"{line}\n".encode() + data)
 
     def activate(self, release_id: str) -> None:
         """Let `current` point to a release."""

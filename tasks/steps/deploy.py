@@ -19,7 +19,7 @@ from tasks.core.errors import OnevmError
 from tasks.core.plan import Plan
 from tasks.core.release import Outcome, Release
 from tasks.core.values import replace
-from tasks.steps import hooks, probe, target, verify, wait
+from tasks.steps import hooks, probe, room, target, verify, wait
 from tasks.steps.candidate import Candidate
 from tasks.steps.deployment import Deployment, Result, performer
 from tasks.steps.execute import Executor
@@ -279,6 +279,10 @@ def _on_failure(d: Deployment, release: Release, error: OnevmError) -> None:
 def _failed(
     d: Deployment, release: Release, error: OnevmError, previous: Release | None, previous_files: Mapping[str, str]
 ) -> None:
+    if room.is_full(d.host.transport, d.host.engine, d.folder.path):
+        # Before the record gives back what was kept for it.
+        error.detail = f"{error.detail}\nhost {d.stack.host}: no space left on device, the disk is full".strip()
+        error.next_step = f"free space there (`df -h`, `docker system df`); {error.next_step}"
     _record(d, release, "failed", error.what)
     _on_failure(d, release, error)
     if d.stack.on_failure == "keep":

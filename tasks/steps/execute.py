@@ -134,9 +134,9 @@ class Executor(Struct, frozen=True, kw_only=True):
                 self._create(plan.stack, release, sorted(created), events)
             for level in start_levels(services, changed):
                 self._replace(plan, release, level, events, beside)
-            rest = awaited - created - changed
-            self._let_recover(plan.stack, [services[name] for name in sorted(rest) if name in services], events)
-            self._healthy(plan.stack, [services[name] for name in sorted(rest) if name in services], events)
+            rest = [services[name] for name in sorted(awaited - created - changed) if name in services]
+            self._let_recover(plan.stack, rest, events)
+            self._healthy(plan.stack, rest, events)
 
     def _let_start(self, plan: Plan, events: wait.Watch) -> None:
         """Let what a run before this one has just started answer first, so that two gaps do not become one."""

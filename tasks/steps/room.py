@@ -3,7 +3,9 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -17,6 +19,7 @@ from tasks.core.model import Stack
 from tasks.core.reference import Reference
 
 if TYPE_CHECKING:
+    from tasks.adapters.engine import Engine
     from tasks.steps.run import Run
 
 READ_SECONDS = 10
@@ -26,6 +29,8 @@ MOST_KNOWN = 100  # images of the host whose layers are looked up
 # What a compressed layer takes unpacked, beside itself: an engine keeps both until it is done, containerd's for good.
 UNPACKED = 2.5
 CONTAINERD = "/var/lib/containerd"
+# With less free on its disk a host can start nothing.
+FULL_BYTES = MEGABYTE
 # What was free while images were built is what is free when they are pulled, unless that took longer.
 FRESH_SECONDS = 20.0
 
@@ -111,6 +116,17 @@ def check(r: "Run", stack: Stack, images: Iterable[str]) -> None:
         )
 
 
+def is_full(transport: Transport, engine: "Engine", folder: PurePosixPath) -> bool:
+    """Whether a host is seen to have no room, where its engine keeps things or in another folder.
+
+    A program that writes to a full disk often cannot say any more what is wrong.
+    """
+    with suppress(OnevmError):
+        free = _free(transport, engine.info(), str(folder))[1]
+        return free is not None and free < FULL_BYTES
+    return False
+
+
 def _layers(r: "Run", image: str, platform: Platform) -> Sequence[Layer]:
     try:
         return r.layers_of(image, platform)
@@ -122,10 +138,13 @@ def _need(layers: Iterable[Layer]) -> int:
     return int(sum(layer.size * (1 + (UNPACKED if layer.compressed else 1)) for layer in layers))
 
 
-def _free(transport: Transport, info: Mapping[str, object]) -> tuple[str, int | None]:
-    """Return where the engine keeps its images, and the bytes that are free there; None if that cannot be seen."""
+def _free(transport: Transport, info: Mapping[str, object], *more: str) -> tuple[str, int | None]:
+    """Return where the engine keeps its images, and the bytes that are free there; None if that cannot be seen.
+
+    Of `more` folders and that, the one with the least counts.
+    """
     root = str(info.get("DockerRootDir") or "")
-    places = [root] if root else []
+    places = [*more, root] if root else [*more]
     if "io.containerd.snapshotter.v1" in str(info.get("DriverStatus")):
         places.append(CONTAINERD)
     said = transport.run(["df", "-P", "-k", "--", *places], timeout=READ_SECONDS, check=False).stdout if places else ""

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from tasks.adapters.release_folder import OVERRIDE, Current, Executable, ReleaseFolder, archive
+from tasks.adapters.release_folder import OVERRIDE, RESERVE, RESERVE_BYTES, Current, Executable, ReleaseFolder, archive
 from tasks.adapters.transport import Local
 from tasks.core.errors import OnevmError
 from tasks.core.release import Release, ReleasedService
@@ -100,6 +100,13 @@ def test_a_bad_end_is_recorded_and_noted_and_the_current_release_stays(folder: R
     assert folder.current() == Current(release=one, switching="2", recorded=2)
 
 
+def test_what_is_reserved_on_the_disk_is_given_back_with_the_record(folder: ReleaseFolder) -> None:
+    staged = here(folder.stage("1", FILES))
+    assert (staged / RESERVE).stat().st_size == RESERVE_BYTES
+    folder.record(release("1"))
+    assert not (staged / RESERVE).exists()
+
+
 def test_the_current_release_moves_from_one_to_the_next_and_back(folder: ReleaseFolder) -> None:
     one, two = made(folder, "1", "2")
     assert folder.current().release == two
@@ -121,7 +128,7 @@ def test_staged_files_are_what_they_were_and_readable_for_all(folder: ReleaseFol
     finally:
         os.umask(before)
     found = {str(path.relative_to(staged)): path.read_bytes() for path in staged.rglob("*") if path.is_file()}
-    assert found == odd
+    assert found == {**odd, RESERVE: bytes(RESERVE_BYTES)}
     assert (staged / "compose.yaml").stat().st_mode & 0o777 == 0o644
     assert (staged / "hook.sh").stat().st_mode & 0o777 == 0o755
     assert (staged / "a b").stat().st_mode & 0o777 == 0o755
@@ -130,7 +137,7 @@ def test_staged_files_are_what_they_were_and_readable_for_all(folder: ReleaseFol
 def test_staging_again_leaves_nothing_of_the_first_time(folder: ReleaseFolder) -> None:
     folder.stage("1", {"old": b"1", "both": b"1"})
     staged = folder.stage("1", {"both": b"2"})
-    assert [path.name for path in here(staged).iterdir()] == ["both"]
+    assert sorted(path.name for path in here(staged).iterdir()) == ["both", RESERVE]
 
 
 def test_a_half_staged_release_of_a_killed_deploy_is_in_nobodys_way(folder: ReleaseFolder) -> None:

@@ -22,10 +22,12 @@ NO_DEPS_IS_SAFE = Version(2, 29, 3)
 _guard = threading.Lock()
 _versions: WeakKeyDictionary[Transport, Future[Version]] = WeakKeyDictionary()
 
-# A release's files come as a tar on standard input; nothing is left behind.
+# A release's files come as a tar on standard input; nothing is left behind, even if nobody is there any more to
+# read what is said (PIPE).
 _CONFIG = """set -eu; umask 077
 profiles=$1 project=$2; shift 2
-dir=$(mktemp -d); trap 'rm -rf "$dir"' EXIT; trap 'exit 143' TERM INT HUP
+dir=; trap 'rm -rf "$dir"' EXIT; trap 'exit 143' TERM INT HUP PIPE
+dir=$(mktemp -d)
 tar -xf - -C "$dir"
 cd "$dir"; set -- --project-directory "$project" "$@"
 """

@@ -44,7 +44,10 @@ def held(
         OnevmError: somebody else held it all the time.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    opened = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    # A step's shell that inherits it uses the numbers below ten for itself.
+    descriptor = fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, 10)
+    os.close(opened)
     try:
         deadline = time.monotonic() + wait_seconds
         told = False

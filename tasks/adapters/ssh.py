@@ -6,21 +6,21 @@ from contextlib import contextmanager
 
 from tasks.adapters.process import Child, CommandFailed, Completed
 from tasks.adapters.ssh_line import LOST, NOTICE_SECONDS, Line, line_to
+from tasks.adapters.transport import NAMELESS, SAID
 from tasks.core.errors import OnevmError
 from tasks.core.secret import Secret
 
-# The command writes to files: it is finished even if nobody is there any more to read what it says. While it runs it
-# shares the lock $1.steps, so that nobody else begins; and it begins only if the lock $1 still holds our token $2.
-_SURVIVING = """set -u; lock=$1; token=$2; shift 2; umask 077
-t=$(mktemp -d) || exit 1
+# The command is finished even if nobody is there any more to read what it says. While it runs it shares the lock
+# $1.steps, so that nobody else begins; and it begins only if the lock $1 still holds our token $2.
+_SURVIVING = f"""set -u; lock=$1; token=$2; shift 2; umask 077
+{NAMELESS}
 setsid flock -s "$lock.steps" sh -c '
-  lock=$1; token=$2; t=$3; shift 3
-  if grep -qF "$token" "$lock"; then "$@" >"$t/out" 2>"$t/err"; code=$?
-  else echo "the lock is not ours any more" >"$t/err"; : >"$t/out"; code=75; fi
-  echo $code >"$t/rc.new"; mv "$t/rc.new" "$t/rc"' \
-  sh "$lock" "$token" "$t" "$@" </dev/null >/dev/null 2>&1
-cat "$t/out"; cat "$t/err" >&2; code=$(cat "$t/rc" 2>/dev/null || echo 1); rm -rf "$t"; exit "$code"
-"""
+  lock=$1; token=$2; shift 2
+  if grep -qF "$token" "$lock"; then "$@" >&3 2>&5 3>&- 4<&- 5>&- 6<&-; code=$?
+  else echo "the lock is not ours any more" >&5; code=75; fi
+  exit "$code"' \
+  sh "$lock" "$token" "$@" </dev/null >/dev/null 2>&1; code=$?
+{SAID}"""
 
 
 class Ssh:

@@ -6,11 +6,19 @@ from typing import Protocol
 from tasks.adapters.process import Completed, run
 from tasks.core.secret import Secret
 
-# Into files: a program that has nobody to speak to any more is ended by its next word (signal(7), SIGPIPE).
-_SURVIVING = """t=$(mktemp -d) || exit 1
-"$@" >"$t/out" 2>"$t/err"; code=$?
-cat "$t/out"; cat "$t/err" >&2; rm -rf "$t"; exit "$code"
+# Into files: a program that has nobody to speak to any more is ended by its next word (signal(7), SIGPIPE). They have
+# no name any more when it starts, so whatever is killed, nothing stays behind. If the disk is full, what a command has
+# to say of that is lost; head(1) says it.
+NAMELESS = """t=$(mktemp -d) || exit 1
+exec 3>"$t/out" 4<"$t/out" 5>"$t/err" 6<"$t/err"; rm -rf "$t"
 """
+SAID = """cat <&4; cat <&6 >&2
+[ "$code" = 0 ] || head -c 4096 /dev/zero >&3
+exit "$code"
+"""
+_SURVIVING = f"""{NAMELESS}
+"$@" >&3 2>&5 3>&- 4<&- 5>&- 6<&-; code=$?
+{SAID}"""
 
 
 class Transport(Protocol):

@@ -14,6 +14,7 @@ umask 022
 mkdir -p "${path%/*}"
 new=$(mktemp "$path.XXXXXX")
 trap 'rm -f "$new"' EXIT
+trap 'exit 143' TERM INT HUP PIPE
 cat >"$new"
 # A connection that breaks ends the input early, and says nothing.
 [ "$(wc -c <"$new")" -eq "$size" ] || { echo 'it did not arrive whole' >&2; exit 1; }

@@ -24,9 +24,13 @@ def until_there(path: Path) -> None:
 
 
 def test_a_step_that_speaks_to_nobody_any_more_is_finished_all_the_same(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", RUN], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}) as one:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)}
+    with subprocess.Popen([sys.executable, "-c", RUN], cwd=tmp_path, env=environment) as one:
         until_there(tmp_path / "begun")
         one.kill()
+    assert list(temporary.iterdir()) == []  # whatever is killed from here on
     (tmp_path / "go").touch()
     until_there(tmp_path / "done")
 

@@ -2,7 +2,9 @@
 
 import json
 import shlex
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -98,7 +100,9 @@ def test_the_line_that_status_prints_recreates_nothing(deployed: Shop) -> None:
     assert line[:2] == ["docker", "compose"]
     assert line[-2:] == ["up", "-d"]
     # On the host there is no more than its own environment.
-    done = subprocess.run(line, env={"PATH": "/usr/bin:/bin"}, cwd="/", capture_output=True, text=True, check=False)
+    program = Path(str(shutil.which("docker")))
+    bare = {"PATH": f"{program.parent}:/usr/bin:/bin"}
+    done = subprocess.run(line, env=bare, cwd="/", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert deployed.running() == before
     assert deployed.doit("plan", "detailed=1").code == 0

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
-from tasks.adapters import refusals, temporary
+from tasks.adapters import plugin_program, refusals, temporary
 from tasks.adapters.credentials import docker_folder
 from tasks.adapters.process import CommandFailed, lines, run, tail
 from tasks.core.errors import OnevmError, ToolError
@@ -57,7 +57,7 @@ def bake(
     with temporary.folder("bake") as folder:
         (folder / "bake.json").write_text(file)
         metadata = folder / "metadata.json"
-        args = ["docker", "buildx", "bake", "--file", str(folder / "bake.json"), "--progress", "rawjson"]
+        args = ["bake", "--file", str(folder / "bake.json"), "--progress", "rawjson"]
         args += ["--metadata-file", str(metadata), "--builder", builder, *targets]
         solve = Solve(targets=tuple(targets))
         quiet = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1", "BUILDX_EXPERIMENTAL": "0", "DOCKER_BUILDKIT": "1"}
@@ -66,7 +66,10 @@ def bake(
         if is_context(builder):
             # The engine of another Docker context is a builder under its name, which buildx uses in that context only.
             quiet["DOCKER_CONTEXT"] = builder
-        with lines(args, timeout=BAKE_SECONDS, env={**quiet, **env}) as (stream, child):
+        with lines(plugin_program.command("buildx", args), timeout=BAKE_SECONDS, env={**quiet, **env}) as (
+            stream,
+            child,
+        ):
             for step in solve.read(stream):
                 tell(step)
             code = child.wait()

@@ -1,6 +1,7 @@
 """The images of a Docker engine."""
 
 import json
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -14,7 +15,8 @@ from tasks.adapters.engine_access import (
     Access,
     explained,
 )
-from tasks.adapters.process import CommandFailed
+from tasks.adapters.process import CommandFailed, tail
+from tasks.adapters.retry import Patience, Unanswered
 from tasks.core.durations import moment
 from tasks.core.errors import OnevmError, ToolError
 from tasks.core.images import CONTENT_KEY_LABEL
@@ -22,6 +24,10 @@ from tasks.core.prune import LocalImage
 from tasks.core.reference import Reference
 from tasks.core.secret import Secret
 
+# An engine asks a second time for a layer, but not for a manifest. The registry of Debian 12 and registry:2 keep what
+# says which manifests there are in files that they write in place: while one gets a name it may not be readable.
+_PASSING = re.compile(r"unexpected (?:http )?status[^\n]*: 5\d\d ", re.IGNORECASE)
+_PULLS = Patience(attempts=3, pause=0.1)
 _FETCHED = ("Pulling fs layer", "Download complete", "Pull complete")
 
 
@@ -169,7 +175,18 @@ class Images(Access):
         Raises:
             OnevmError: it cannot be pulled; the engine's words are the detail.
         """
-        said = self._docker("pull", reference, timeout=PULL_SECONDS, env=env).stdout
+
+        def attempt() -> str:
+            done = self._docker("pull", reference, timeout=PULL_SECONDS, env=env, check=False)
+            if not done.returncode:
+                return done.stdout
+            if _PASSING.search(done.stderr):
+                raise Unanswered(tail(done.stderr, 3))
+            command = ["docker", "pull", reference]
+            failed = CommandFailed(command, returncode=done.returncode, stderr=done.stderr, limit=PULL_SECONDS)
+            raise self._explain(explained(failed))
+
+        said = _PULLS.ask(f"docker pull {reference}", attempt, next_step="see the registry's log, then try again")
         return frozenset(
             layer for layer, _, what in (line.partition(": ") for line in said.splitlines()) if what in _FETCHED
         )

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from tasks.adapters import compose_program, host_inputs, later, refusals
+from tasks.adapters import host_inputs, later, plugin_program, refusals
 from tasks.adapters.process import CommandFailed
 from tasks.adapters.release_folder import ReleaseFolder, archive
 from tasks.adapters.transport import Transport
@@ -33,7 +33,7 @@ cd "$dir"; set -- --project-directory "$project" "$@"
 """
 # Services that a profile holds back are still the stack's: their containers are no orphans.
 _SHOW = f"""
-{compose_program.FUNCTION}
+{plugin_program.function("compose")}
 if [ "$profiles" = 1 ]; then compose "$@" config --services; set -- --profile "*" "$@"; fi
 echo; compose "$@" config --format json
 """
@@ -221,7 +221,7 @@ def up(
         OnevmError: Compose failed or did not end in time; its own words are the detail.
     """
     arguments = [*folder.compose(release, compose)[2:], "--progress", "plain", "up", "-d", "--no-build"]
-    command = compose_program.command([*arguments, *flags, *services])
+    command = plugin_program.command("compose", [*arguments, *flags, *services])
     if renewed:
         command = ["sh", "-c", _RENEW, "sh", folder.stack, *renewed, "--", *(command if services else ())]
     try:

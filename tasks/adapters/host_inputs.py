@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
-from tasks.adapters.compose_program import PLACES
+from tasks.adapters.plugin_program import PLACES
 from tasks.adapters.process import CommandFailed
 from tasks.adapters.transport import Transport
 

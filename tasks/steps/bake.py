@@ -6,7 +6,7 @@ The first build or push task that runs makes the batch for all of them:
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from msgspec import Struct, field
@@ -88,8 +88,6 @@ def batch() -> Batch:
         r.alone(f"doit {' '.join(sorted(wanted.verbs))}")
     result = make(r, build=wanted.build, push=wanted.push, deployed=deployed)
     result.timings = merged(began, result.timings)
-    for stack in deployed:
-        early.pull(r, stack, [i for i in result.images.values() if i.keyed.definition.stack == stack.name])
     events.batch(r, result, wanted.verbs)
     return result
 
@@ -145,12 +143,27 @@ def make(r: run.Run, *, build: frozenset[str], push: frozenset[str], deployed: S
         early.prepare(r, [stack for stack in deployed if stack.name in changing])
         oven = Oven(engine=r.engine, host="local", builder=r.project.configuration.builder, env={})
         with r.screen.live(), result.timings.phase("bake"):
-            bake(r, result, result.stale, oven)
+            bake(r, result, result.stale, oven, pushed=lambda pins: early.pull(r, deployed, pins))
     return result
 
 
-def bake(r: run.Run, result: Batch, stale: list[Image], oven: Oven) -> None:
-    """Bake what is stale, in one call; what became of each image is in it, and in the batch."""
+def bake(
+    r: run.Run,
+    result: Batch,
+    stale: list[Image],
+    oven: Oven,
+    *,
+    pushed: Callable[[Mapping[str, str]], None] = lambda _: None,
+) -> None:
+    """Bake what is stale, in one call; what became of each image is in it, and in the batch.
+
+    Args:
+        r: the run's resources.
+        result: the batch.
+        stale: what to bake.
+        oven: where.
+        pushed: told, by `<stack>.<service>`, the pins of images that a registry has from now on.
+    """
     buildx.refuse_legacy()
     check_version(oven.engine.version(), oven.host)
     along = _bases(r, stale, result)
@@ -186,6 +199,10 @@ def bake(r: run.Run, result: Batch, stale: list[Image], oven: Oven) -> None:
         # One that is missing or too old has built nothing. Asking before would keep every build waiting.
         buildx.check_version()
     result.baked = tuple(sorted(by_target))
+    # Before they have their last name. If another run is first with one of them, it is pulled for nothing; in a refresh
+    # that may be said of all.
+    known = {t: i for t, i in by_target.items() if i.pushed and not i.bases and t in baked.digests}
+    pushed({image.name: f"{image.repository}@{baked.digests[target]}" for target, image in known.items()})
     _note_times(result, by_target, baked.solve)
     blamed = culprits(baked, by_target, names)
     with ThreadPoolExecutor(PARALLEL_LOOKUPS) as pool:
@@ -202,6 +219,8 @@ def bake(r: run.Run, result: Batch, stale: list[Image], oven: Oven) -> None:
     for target in sorted(blamed, key=[*baked.solve.errors, *by_target].index):
         if by_target[target].error:
             r.screen.error(str(by_target[target].error))
+    if not known:
+        pushed({image.name: image.pin for image in stale if image.state == "built" and image.digest})
 
 
 def _note_times(result: Batch, images: Mapping[str, Image], solve: Solve) -> None:

@@ -22,7 +22,6 @@ from tasks.steps.candidate import read_files
 from tasks.steps.remembered import Remembered
 
 if TYPE_CHECKING:
-    from tasks.steps.images import Image
     from tasks.steps.run import Run
 
 _PULLS = threading.BoundedSemaphore(4)
@@ -137,18 +136,26 @@ def _resolved(r: "Run", stack: Stack, *, stamped: bool = False) -> host_compose.
         raise
 
 
-def pull(r: "Run", stack: Stack, images: "Sequence[Image]") -> None:
-    """Begin to pull images of a stack that were just built and pushed."""
-    pins = [image.pin for image in images if image.state == "built" and image.digest]
-    if not pins:
-        return
-    project = r.project.compose[stack.name]
-    if any(project.lean_on([image.keyed.definition.service]) for image in images if image.state == "built"):
-        later.begun(lambda: host_compose.ask_version(r.folder(stack).transport))
-    checked = later.begun(partial(room.check, r, stack, pins))
-    r.coming[stack.name] = {
-        pin: Coming(room=checked, pulled=later.begun(partial(_pulled, r, stack, pin, checked))) for pin in pins
-    }
+def pull(r: "Run", stacks: Iterable[Stack], pins: Mapping[str, str]) -> None:
+    """Begin to pull images of stacks that were just built and pushed.
+
+    Args:
+        r: the run's resources.
+        stacks: those that are deployed.
+        pins: the images by `<stack>.<service>`.
+    """
+    for stack in stacks:
+        own = {s: pin for name, pin in pins.items() for at, _, s in [name.partition(".")] if at == stack.name}
+        if not own:
+            continue
+        project = r.project.compose[stack.name]
+        if any(project.lean_on([service]) for service in own):
+            later.begun(partial(host_compose.ask_version, r.folder(stack).transport))
+        checked = later.begun(partial(room.check, r, stack, tuple(own.values())))
+        r.coming[stack.name] = {
+            pin: Coming(room=checked, pulled=later.begun(partial(_pulled, r, stack, pin, checked)))
+            for pin in own.values()
+        }
 
 
 def _pulled(r: "Run", stack: Stack, image: str, checked: Future[None]) -> Pulled:

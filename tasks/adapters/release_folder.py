@@ -28,7 +28,7 @@ OVERRIDE = "onevm.yaml"
 RESERVE_BYTES = 4 << 20
 RESERVE = "onevm.reserve"
 
-# $1 folder, $2 release, $3 the reserve's name, $4 its bytes.
+# $1 folder, $2 release, $3 the reserve's name, $4 its bytes, $5 `switching` if the host is on its way to it then.
 _STAGE = """set -eu; umask 022
 mkdir -p "$1/releases" "$1/project/upstreams"
 trap 'rm -rf "$1/releases/.$2"' EXIT
@@ -36,13 +36,18 @@ rm -rf "$1/releases/.$2"; mkdir "$1/releases/.$2"
 tar -xf - -C "$1/releases/.$2"
 head -c "$4" /dev/zero > "$1/releases/.$2/$3"
 rm -rf "$1/releases/$2"; mv "$1/releases/.$2" "$1/releases/$2"
+[ "$5" = switching ] || exit 0
+cd "$1"; switching "$2"
+"""
+# Notes that the host is on its way to a release.
+_SWITCHING = """switching() { echo "$1" > .switching-new; mv -f .switching-new switching; }
 """
 # In upstreams/: has a proxy ask the name $2 for the service $1.
 _ASK = """ask() { printf %s "$2" > ".$1.new"; mv -f ".$1.new" "$1"; }
 """
 # $1 folder, $2 release; on standard input, one a line: "+ path" to put in place, "- path" to take away,
 # "= service name" to have a proxy ask that name.
-_PLACE = """set -eu; umask 022; cd "$1"; echo "$2" > .switching-new; mv -f .switching-new switching; cd project
+_PLACE = """set -eu; umask 022; cd "$1"; switching "$2"; cd project
 while IFS= read -r line; do
   mark=${line%% *}; path=${line#* }
   if [ "$mark" = - ]; then rm -f -- "$path"; continue; fi
@@ -191,13 +196,19 @@ class ReleaseFolder:
         """Return the folder of a release."""
         return self.path / "releases" / release_id
 
-    def stage(self, release_id: str, files: Mapping[str, bytes]) -> PurePosixPath:
+    def stage(self, release_id: str, files: Mapping[str, bytes], *, switching: bool = False) -> PurePosixPath:
         """Put a release's files on the host; it counts only once it is recorded.
+
+        Args:
+            release_id: the release.
+            files: its files by path.
+            switching: whether to note that the host is on its way to it, as `place` does where there is more to do.
 
         Raises:
             OnevmError: the folder cannot be used, or the disk has no room even for what a deploy keeps for itself.
         """
-        self._script(_STAGE, release_id, RESERVE, str(RESERVE_BYTES), data=archive(files))
+        follows = "switching" if switching else ""
+        self._script(_SWITCHING + _STAGE, release_id, RESERVE, str(RESERVE_BYTES), follows, data=archive(files))
         return self.folder_of(release_id)
 
     def fetch(self, release: Release) -> dict[str, bytes]:
@@ -241,7 +252,7 @@ class ReleaseFolder:
         """
         marks = [f"+ {path}\n" for path in files] + [f"- {path}\n" for path in gone]
         marks += [f"= {service} {name}\n" for service, name in sorted((asked or {}).items())]
-        self._script(_ASK + _PLACE, release_id, data="".join(marks).encode())
+        self._script(_SWITCHING + _ASK + _PLACE, release_id, data="".join(marks).encode())
 
     def point(self, names: Mapping[str, str]) -> dict[str, str]:
         """Tell proxies which name to ask for each service, by renames; returns what they asked before.

@@ -76,12 +76,16 @@ def _carry_through(
     executor = _executor(d, aim, candidate.compose)
     earlier = later.begun(d.folder.releases) if current.recorded >= d.keep else None
     pulling = later.begun(lambda: executor.pull(aim.plan, candidate.pins()))
-    release = _staged(d, candidate, aim, current.release, only)
     previous_files = current.release.files if current.release else {}
+    asked = executor.asked_first(aim.plan)
+    # One session instead of two if nothing comes between staging and switching.
+    at_once = not (aim.plan.of("pull") or d.stack.hooks.before_deploy or candidate.files or previous_files or asked)
+    release = _staged(d, candidate, aim, current.release, only, switching=at_once)
     try:
         pulling.result()
         d.measuring.has_all(d.host.engine.sizes)
-        d.before_change()
+        if not at_once:
+            d.before_change()
         with d.timings.phase("hook"):
             said = hooks.run(d.folder, "before_deploy", d.stack.hooks.before_deploy, release, {})
     except OnevmError as error:
@@ -94,7 +98,8 @@ def _carry_through(
         d.screen.say(f"{d.stack.name}: before_deploy: {said}")
     with probe.probing(d.stack, d.host, aim.plan) as probes:
         try:
-            _place(d, release.id, candidate.files, previous_files, executor.asked_first(aim.plan))
+            if not at_once:
+                _place(d, release.id, candidate.files, previous_files, asked)
             _carry_out(d, executor, aim, release.id, awaited)
             with d.timings.phase("verify"):
                 verify.verify(d.stack, release, d.host)
@@ -206,6 +211,8 @@ def _staged(
     aim: target.Target,
     previous: Release | None,
     only: frozenset[str] | None,
+    *,
+    switching: bool,
 ) -> Release:
     created = now()
     dirty = "-dirty" if candidate.dirty else ""
@@ -230,7 +237,7 @@ def _staged(
     )
     override = desired.override(candidate.pins(), aim.hashes, aim.aliases(), aim.networks)
     with d.timings.phase("stage"):
-        d.folder.stage(release.id, {**candidate.contents, OVERRIDE: override.encode()})
+        d.folder.stage(release.id, {**candidate.contents, OVERRIDE: override.encode()}, switching=switching)
     return release
 
 

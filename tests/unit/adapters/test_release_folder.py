@@ -240,6 +240,16 @@ def test_what_a_killed_deploy_was_on_its_way_to_is_seen_beside_the_current_relea
     assert folder.current() == Current(release=one, unrecorded=("2",), recorded=1)
 
 
+def test_the_way_to_a_staged_release_is_noted_with_it_or_when_it_is_placed(folder: ReleaseFolder) -> None:
+    (one,) = made(folder, "1")
+    folder.stage("2", FILES)
+    assert folder.current().switching == ""
+    folder.stage("3", FILES, switching=True)
+    assert folder.current() == Current(release=one, switching="3", unrecorded=("2", "3"), recorded=1)
+    folder.place("2", [], [])
+    assert folder.current().switching == "2"
+
+
 def test_what_a_killed_deploy_staged_is_seen_until_it_is_dropped(folder: ReleaseFolder) -> None:
     (one,) = made(folder, "1")
     folder.stage("2", FILES)

@@ -50,12 +50,13 @@ class Found:
 
     Attributes:
         seconds: by case and way, of each round.
-        memory: by way, bytes that the VM's processes took at most, above what they had, while one service changed.
+        memory: by way, bytes that the VM's processes took at most, above what they had, while one service changed,
+            in each round.
         asked: by case, what Onevm asked of the VM in each round; only over a slow link.
     """
 
     seconds: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    memory: dict[str, int] = field(default_factory=dict)
+    memory: dict[str, list[int]] = field(default_factory=dict)
     asked: dict[str, list[Asked]] = field(default_factory=dict)
 
     def note(self, case: str, way: str, seconds: float) -> None:
@@ -87,7 +88,7 @@ def table(found: Found, services: int, link: Link) -> Table:
         shown.add_column(column, justify="right" if number else "left")
     for case in CASES:
         shown.add_row(case, *figures(found, case))
-    memory = [f"{found.memory[way] / MIB:.0f} MiB" if way in found.memory else "" for way in WAYS]
+    memory = [f"{median(found.memory[way]) / MIB:.0f} MiB" if way in found.memory else "" for way in WAYS]
     shown.add_row("memory of the VM, one changed", *memory)
     return shown
 

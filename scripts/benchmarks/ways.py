@@ -5,8 +5,9 @@
     c  the limit         by hand, knowing what changed: `bake --push` of it, on the VM `pull` and `up --no-deps` of it
     d  Onevm             `doit deploy`
 
-Every number is the median of some rounds, in seconds by the clock; the VM is reached anew in each, as by a person. A
-person types a command for each stack; what has a line of its own here is one session of ssh.
+Every number is the median of some rounds, in seconds by the clock; the VM is reached anew in each, as by a person. The
+ways take turns, round by round, so that a slow minute of the machine is not that of one way. A person types a command
+for each stack; what has a line of its own here is one session of ssh.
 """
 
 import argparse
@@ -125,7 +126,7 @@ class Bench:
         before = memory_of(below(self.s.vm.pid(), all_processes()))
         with self.s.slow(), sampling(self.s.vm.pid()) as sampled:
             act()
-        self.found.memory[way] = memory_of(sampled.peak) - before
+        self.found.memory.setdefault(way, []).append(memory_of(sampled.peak) - before)
 
     def clear(self) -> None:
         """Take every container off the VM."""
@@ -134,56 +135,50 @@ class Bench:
         for name in self.s.vm.docker("network", "ls", "--quiet", "--filter", "type=custom").split():
             self.s.vm.docker("network", "rm", name, check=False)
 
-    def way_a(self, rounds: int) -> None:
+    def way_a(self) -> None:
         """Measure the old script: it does the same whatever has changed."""
         self.s.bring_sources()
         self.old()
-        for _ in range(rounds):
-            for case, change in self.changes().items():
-                change()
-                self.s.bring_sources()
-                self.timed(case, "a", self.old)
-            # `git revert`, and all of it again.
-            self.s.busy.git("revert", "--no-edit", "HEAD")
+        for case, change in self.changes().items():
+            change()
             self.s.bring_sources()
-            self.timed("rollback", "a", self.old)
+            self.timed(case, "a", self.old)
+        # `git revert`, and all of it again.
+        self.s.busy.git("revert", "--no-edit", "HEAD")
+        self.s.bring_sources()
+        self.timed("rollback", "a", self.old)
         self.s.change_one()
         self.s.bring_sources()
         self.watched("a", self.old)
-        self.clear()
 
-    def way_b(self, rounds: int) -> None:
+    def way_b(self) -> None:
         """Measure plain Compose."""
         self.s.bring_sources()
         self.plain()
-        for _ in range(rounds):
-            for case, change in self.changes().items():
-                change()
-                self.timed(case, "b", self.plain)
-            self.s.busy.git("revert", "--no-edit", "HEAD")
-            self.timed("rollback", "b", self.plain)
-            self.timed("fresh clone", "b", self.plain)
+        for case, change in self.changes().items():
+            change()
+            self.timed(case, "b", self.plain)
+        self.s.busy.git("revert", "--no-edit", "HEAD")
+        self.timed("rollback", "b", self.plain)
+        self.timed("fresh clone", "b", self.plain)
         self.s.change_one()
         self.watched("b", self.plain)
 
-    def way_c(self, rounds: int) -> None:
-        """Measure what is typed by somebody who knows; what plain Compose left runs."""
-        if not self.s.vm.docker("ps", "--quiet"):
-            self.s.bring_sources()
-            self.plain()
-        for _ in range(rounds):
-            self.timed("nothing changed", "c", self.up_all)
-            for case in ("one service changed", NAMED):
-                service = self.s.change_one()
-                self.timed(case, "c", lambda: self.limit(service))  # noqa: B023
-            self.s.change_all()
-            self.timed("all changed", "c", self.limit_all)
-            self.s.change_none()
-            self.timed("no source changed", "c", self.up_all)
-            self._rollback_by_hand(service)
+    def way_c(self) -> None:
+        """Measure what is typed by somebody who knows."""
+        self.s.bring_sources()
+        self.plain()
+        self.timed("nothing changed", "c", self.up_all)
+        for case in ("one service changed", NAMED):
+            service = self.s.change_one()
+            self.timed(case, "c", lambda: self.limit(service))  # noqa: B023
+        self.s.change_all()
+        self.timed("all changed", "c", self.limit_all)
+        self.s.change_none()
+        self.timed("no source changed", "c", self.up_all)
+        self._rollback_by_hand(service)
         service = self.s.change_one()
         self.watched("c", lambda: self.limit(service))
-        self.clear()
 
     def _rollback_by_hand(self, service: str) -> None:
         """Type `up -d --wait` with the pins of what ran before at hand."""
@@ -196,26 +191,27 @@ class Bench:
         self.timed("rollback", "c", lambda: self.on_vm([self.compose(r.name, f"{both} up -d --wait")]))
         self.on_vm([self.compose(r.name, "up -d --wait")])
 
-    def way_d(self, rounds: int) -> None:
+    def way_d(self) -> None:
         """Measure Onevm."""
+        # The second has nothing to do, and remembers what Compose said.
         self.onevm("deploy")
-        for _ in range(rounds):
-            self.deploy("nothing changed", "deploy")
-            self.s.change_one()
-            before = self._state()
-            self.deploy("one service changed", "deploy")
-            connections, containers = self._state()
-            new = len(containers - before[1])
-            print(f"one service changed: {connections - before[0]} connection, {new} container replaced")
-            self.deploy("rollback", f"rollback:{self.s.busy.name}")
-            # As the limit is told what changed.
-            self.deploy(NAMED, f"deploy:{self.s.busy.name}.{self.s.change_one()}")
-            self.s.change_all()
-            self.deploy("all changed", "deploy")
-            self.s.change_none()
-            self.deploy("no source changed", "deploy")
-            shutil.rmtree(self.s.folder / ".onevm")
-            self.deploy("fresh clone", "deploy")
+        self.onevm("deploy")
+        self.deploy("nothing changed", "deploy")
+        self.s.change_one()
+        before = self._state()
+        self.deploy("one service changed", "deploy")
+        connections, containers = self._state()
+        new = len(containers - before[1])
+        print(f"one service changed: {connections - before[0]} connection, {new} container replaced")
+        self.deploy("rollback", f"rollback:{self.s.busy.name}")
+        # As the limit is told what changed.
+        self.deploy(NAMED, f"deploy:{self.s.busy.name}.{self.s.change_one()}")
+        self.s.change_all()
+        self.deploy("all changed", "deploy")
+        self.s.change_none()
+        self.deploy("no source changed", "deploy")
+        shutil.rmtree(self.s.folder / ".onevm")
+        self.deploy("fresh clone", "deploy")
         self.s.change_one()
         self.watched("d", lambda: self.onevm("deploy"))
 
@@ -229,9 +225,11 @@ def measure(services: int, ways: str, rounds: int, link: Link, console: Console)
     found = Found()
     with TemporaryDirectory() as folder, street(services, f"bench{uuid.uuid4().hex[:6]}", link) as s:
         bench = Bench(s, found, Sessions(s.vm, Path(folder)) if link and "d" in ways else None)
-        for way in ways:
-            console.print(f"{time.strftime('%H:%M:%S')}  {services} services  {way}  {WAYS[way]}")
-            {"a": bench.way_a, "b": bench.way_b, "c": bench.way_c, "d": bench.way_d}[way](rounds)
+        for number in range(1, rounds + 1):
+            for way in ways:
+                console.print(f"{time.strftime('%H:%M:%S')}  {services} services  round {number}  {way}  {WAYS[way]}")
+                {"a": bench.way_a, "b": bench.way_b, "c": bench.way_c, "d": bench.way_d}[way]()
+                bench.clear()
     return found
 
 

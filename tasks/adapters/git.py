@@ -3,7 +3,7 @@
 import os
 import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ _SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _NOT_GIVEN = ("not our ref", "unadvertised object", "find remote ref")
 # A git hook leaves them to the programs it starts; they would name its repository, not ours.
 _OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX")
+# `git status` would take the index's lock to save what it learned: another's `git commit` then fails, and
+# whoever kills git leaves a lock that every later command stumbles over (git(1), GIT_OPTIONAL_LOCKS).
+_NO_LOCK = {"GIT_OPTIONAL_LOCKS": "0"}
 _MOST_ARGUMENTS = 1000
 # Two threads that load a package whose modules need each other may see half of it.
 _loading = threading.Lock()
@@ -70,12 +73,13 @@ class Checkout:
                 msg, next_step="run `git init` and commit there, or mend the stack's `path` in services.toml"
             ) from None
 
-    def _git(self, command: str, *args: str) -> str:
+    def _git(self, command: str, *args: str, env: Mapping[str, str] | None = None) -> str:
         repository = self._repository
         from git.exc import GitCommandError
 
         try:
-            return str(getattr(repository.git, command)(*args, strip_newline_in_stdout=False))
+            run = getattr(repository.git, command)
+            return str(run(*args, strip_newline_in_stdout=False, env={**_NO_LOCK, **(env or {})}))
         except GitCommandError as error:
             text = _said(str(error.stderr))
             if "dubious ownership" in text:
@@ -335,13 +339,11 @@ class Checkout:
         """
         from tasks.adapters import temporary
 
-        git = self._repository.git
-        with (
-            temporary.folder("index") as index,
-            git.custom_environment(GIT_INDEX_FILE=f"{index}/index"),
-        ):
-            self._git("read_tree", sha)
-            self._git("checkout_index", "--all", f"--prefix={folder.absolute()}/")
+        with temporary.folder("index") as index:
+            # With the command: an environment of the repository's is that of other threads' commands, too.
+            own = {"GIT_INDEX_FILE": f"{index}/index"}
+            self._git("read_tree", sha, env=own)
+            self._git("checkout_index", "--all", f"--prefix={folder.absolute()}/", env=own)
 
 
 def _literal(path: str) -> str:

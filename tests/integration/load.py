@@ -29,6 +29,7 @@ class Load:
     answers: list[tuple[float, str]] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     slow: int = 0
+    latest: dict[threading.Thread, str] = field(default_factory=dict)
     guard: threading.Lock = field(default_factory=threading.Lock)
 
     def _ask(self, connection: http.client.HTTPConnection, method: str, path: str) -> None:
@@ -39,6 +40,7 @@ class Load:
             with self.guard:
                 if answer.status == http.client.OK:
                     self.answers.append((time.monotonic(), text))
+                    self.latest[threading.current_thread()] = text
                     self.slow += path.startswith("/cgi-bin/")
                 else:
                     self.failed.append(f"{method} {path}: {answer.status} {text[:100]}")
@@ -63,9 +65,13 @@ class Load:
         return list(dict.fromkeys(text for _, text in self.answers))
 
     def more(self) -> None:
-        """Wait until every client had an answer that was asked for from now on."""
+        """Wait until there are more answers; one of them may have been asked for before."""
         now = len(self.answers)
         until(lambda: len(self.answers) > now + 20, "there are more answers")
+
+    def served(self, text: str) -> None:
+        """Wait until what every client got last is a version: the slow ones get theirs when they are done."""
+        until(lambda: set(self.latest.values()) == {text}, f"every client is answered {text!r}")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from pathlib import PurePosixPath
 from tasks.adapters import gauge
 from tasks.adapters.gauge import Gauge, Told
 from tasks.adapters.lock import sentence
-from tasks.adapters.process import Child, ended, finish
+from tasks.adapters.process import Child, ended
 from tasks.adapters.ssh import Ssh
 from tasks.adapters.ssh_line import CONNECT_SECONDS
 from tasks.core.errors import OnevmError
@@ -110,22 +110,15 @@ def _beat(child: Child, stop: threading.Event) -> None:
             child.stdin.flush()
 
 
-def _said(child: Child) -> Iterator[bytes]:
-    """Yield the lines of the lock's holder, until it ends, or until who gives up closes them."""
-    with contextlib.suppress(ValueError):
-        # Not `yield from`: it would close them for who stops listening.
-        for line in child.stdout or ():  # noqa: UP028
-            yield line
-
-
 def _take(ssh: Ssh, child: Child, stack: str, wait_seconds: float, waiting: Callable[[str], None]) -> str | None:
     """Wait for the lock; returns what the script said, or None if there was no session to wait in."""
     deadline = time.monotonic() + wait_seconds
     who = "another run is at it"
-    giving_up = threading.Timer(max(wait_seconds, 0.5), lambda: finish(child))
+    # Only ended: its pipes are read here, and closed by who started it.
+    giving_up = threading.Timer(max(wait_seconds, 0.5), child.terminate)
     giving_up.daemon = True
     try:
-        for raw in _said(child):
+        for raw in child.stdout or ():
             word, _, text = raw.decode(errors="replace").strip().partition(" ")
             if not raw.endswith(b"\n"):
                 break  # the connection broke in the middle of it

@@ -1,7 +1,7 @@
 """What a run asks of its VM through the connection: sessions of ssh, and connections to forwarded sockets.
 
 The log of the VM's sshd has their numbers. What they were for is known here: a `ssh` and a `docker` that are found
-before the real ones write their words down and become them.
+before the real ones write down what they are told, and when.
 """
 
 import os
@@ -15,10 +15,15 @@ from importlib import import_module
 from pathlib import Path
 
 from tasks import adapters
+from tests.e2e.listening import listening_ssh
 from tests.e2e.vm import Vm
 from tests.integration.shop import until
 
 SHORT, WORD = 140, 48
+_DOCKER = """#!/bin/sh
+printf '%s\\0' docker "$@" >{notes}/$$
+exec {real} "$@"
+"""
 # As sshd(8) logs a channel that is opened, at DEBUG1.
 _SESSION, _SOCKETS = "ctype session ", ("ctype direct-streamlocal@openssh.com ", "ctype direct-tcpip ")
 
@@ -55,11 +60,10 @@ class Sessions:
         self._notes.mkdir()
         self._programs = folder / "bin"
         self._programs.mkdir()
-        for name in ("ssh", "docker"):
-            program = self._programs / name
-            notes, real = shlex.quote(str(self._notes)), shlex.quote(shutil.which(name) or name)
-            program.write_text(f"""#!/bin/sh\nprintf '%s\\0' {name} "$@" >{notes}/$$\nexec {real} "$@"\n""")
-            program.chmod(0o755)
+        listening_ssh(self._programs, self._notes)
+        docker = self._programs / "docker"
+        docker.write_text(_DOCKER.format(notes=shlex.quote(str(self._notes)), real=shutil.which("docker")))
+        docker.chmod(0o755)
         self._log = vm.here("/var/log/sshd.log")
         config, heard = vm.here("/etc/ssh/sshd_config"), self._log.read_text().count("Server listening")
         config.write_text(config.read_text().replace("LogLevel VERBOSE", "LogLevel DEBUG1"))
@@ -91,12 +95,10 @@ class Sessions:
         for at, note in sorted(notes):
             words = note.read_text(errors="replace").rstrip("\0").split("\0")
             note.unlink()
-            if words[0] == "ssh":
-                began = began or at
-            # The connection itself, and what forwards a socket, have no command.
+            began = began or at
             said = None
-            if words[0] == "ssh" and "--" in words:
-                said = purpose(" ".join(words[words.index("--") + 1 :]))
+            if words[0] == "ssh":
+                said = purpose(words[1])
             elif words[0] == "docker" and "-H" in words:
                 said = purpose(shlex.join(w for w in words[1:] if w != "-H" and not w.startswith("unix://")))
             if said:

@@ -28,6 +28,7 @@ from tasks.core.volumes import volume
 _EVENTS = ("create", "connect", "start", "die", "health_status", "destroy")
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
+ONE_OFF_LABEL = "com.docker.compose.oneoff"
 
 
 class _Listed(NamedTuple):
@@ -215,11 +216,13 @@ class Engine(Images):
     def watching(self, project: str, notice: Callable[[str, str, str], None]) -> Iterator[None]:
         """Call `notice` with event, service and id when a container of the project starts, dies or changes its health.
 
-        So too when a container that was created meanwhile is connected to a network.
+        So too when a container that was created meanwhile is connected to a network. What `docker compose run` makes
+        is none of the service's.
         """
         where = ["-H", self.socket] if self.socket else []
         attributes = (
-            f'{{{{index .Actor.Attributes "{name}"}}}}' for name in (PROJECT_LABEL, SERVICE_LABEL, "container")
+            f'{{{{index .Actor.Attributes "{name}"}}}}'
+            for name in (PROJECT_LABEL, SERVICE_LABEL, "container", ONE_OFF_LABEL)
         )
         form = "\t".join(["{{.Action}}", "{{.Actor.ID}}", *attributes])
         args = ["docker", *where, "events", "--format", form]
@@ -230,7 +233,9 @@ class Engine(Images):
             def read() -> None:
                 created: dict[str, str] = {}
                 for line in stream:
-                    action, identity, of, service, connected = (*line.split("\t"), "", "", "", "")[:5]
+                    action, identity, of, service, connected, one_off = (*line.split("\t"), "", "", "", "", "")[:6]
+                    if one_off == "True":
+                        continue
                     if action == "create" and of == project:
                         created[identity] = service
                     if of == project or connected in created:

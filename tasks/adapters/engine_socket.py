@@ -4,11 +4,14 @@ Starting the `docker` program costs more than the answer. Only what is done at o
 everything else goes through the program, and so does an engine that is not behind a Unix socket.
 """
 
+import atexit
+import contextlib
 import hashlib
 import http.client
 import json
 import os
 import socket
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,10 @@ from tasks.core.versions import OLDEST_ENGINE
 _DEFAULT = "unix:///var/run/docker.sock"
 # Of the oldest engine that Onevm works with (OLDEST_ENGINE): an older one refuses each question, and says why.
 API = "/v1.45"
+# Connections that stand, by socket: through the connection to a VM each new one takes a round trip.
+MOST_KEPT = 8
+_kept: dict[str, list["_Connection"]] = {}
+_guard = threading.Lock()
 
 
 def endpoint(environ: Mapping[str, str]) -> str:
@@ -38,14 +45,20 @@ def endpoint(environ: Mapping[str, str]) -> str:
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float) -> None:
+    def __init__(self, where: str, timeout: float) -> None:
         super().__init__("docker", timeout=timeout)
-        self._path = path
+        self.where = where
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+        self.sock.connect(self.where.removeprefix("unix://"))
+
+    def within(self, seconds: float) -> None:
+        """Let the next answer take so long."""
+        self.timeout = seconds
+        if self.sock:
+            self.sock.settimeout(seconds)
 
 
 def ask(where: str, method: str, path: str, query: Mapping[str, Any] | None = None, *, timeout: float) -> bytes | None:
@@ -79,11 +92,14 @@ def ask(where: str, method: str, path: str, query: Mapping[str, Any] | None = No
 
 
 def _asked(where: str, method: str, path: str, timeout: float) -> tuple[int, bytes]:
-    connection = _Connection(where.removeprefix("unix://"), timeout)
     try:
-        connection.request(method, path)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+        if (stands := _standing(where)) is not None:
+            try:
+                return _exchanged(stands, method, path, timeout)
+            except ConnectionError:
+                # It was ended since it was last used, as by an engine that was restarted: so were the others.
+                forget(where)
+        return _exchanged(_Connection(where, timeout), method, path, timeout)
     except PermissionError:
         raise ToolError(
             f"this user may not use the Docker socket {where}",
@@ -95,8 +111,60 @@ def _asked(where: str, method: str, path: str, timeout: float) -> tuple[int, byt
             detail=str(error),
             next_step="start Docker, or run scripts/lab engine; see DOCKER_HOST and `docker context ls`",
         ) from None
+
+
+def _standing(where: str) -> "_Connection | None":
+    with _guard:
+        kept = _kept.get(where)
+        return kept.pop() if kept else None
+
+
+def _exchanged(connection: "_Connection", method: str, path: str, timeout: float) -> tuple[int, bytes]:
+    """Send a request and read its answer; the connection is kept if it can be used again."""
+    lasts = False
+    try:
+        connection.within(timeout)
+        connection.request(method, path)
+        answer = connection.getresponse()
+        body = answer.read()
+        lasts = not answer.will_close
     finally:
+        with _guard:
+            kept = _kept.setdefault(connection.where, [])
+            lasts = lasts and len(kept) < MOST_KEPT
+            if lasts:
+                kept.append(connection)
+        if not lasts:
+            connection.close()
+    return answer.status, body
+
+
+def connect_ahead(where: str, number: int, timeout: float) -> None:
+    """Begin so many connections that will be needed: through one to a VM, whoever asks first does not wait for his.
+
+    Nothing is said if that fails: whoever uses one makes it anew.
+    """
+    made = [_Connection(where, timeout) for _ in range(number)]
+    with contextlib.suppress(OSError):
+        for connection in made:
+            connection.connect()
+    with _guard:
+        _kept.setdefault(where, []).extend(connection for connection in made if connection.sock)
+
+
+def forget(where: str) -> None:
+    """End the connections that stand to an engine."""
+    with _guard:
+        kept = _kept.pop(where, [])
+    for connection in kept:
         connection.close()
+
+
+@atexit.register
+def close() -> None:
+    """End all connections that stand."""
+    for where in list(_kept):
+        forget(where)
 
 
 def here() -> str:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tasks.adapters.engine import Engine
 
 PROBE_SECONDS = 20
+# What a look at a stack asks its engine at once: containers, networks, volumes, and an image or two.
+FIRST_QUESTIONS = 4
 
 # Prints the engine's address and whether its socket may be used.
 _PROBE = """set -u
@@ -204,4 +206,8 @@ def _engine_socket(connection: ssh.Ssh, host: Host) -> str:
             f"host {host.name}: user {user} may not use the Docker socket {where}",
             next_step=f"on the host: `usermod -aG docker {user}`, then connect anew",
         )
-    return connection.forward(where.removeprefix("unix://"))
+    from tasks.adapters import engine_socket
+
+    socket = connection.forward(where.removeprefix("unix://"))
+    engine_socket.connect_ahead(f"unix://{socket}", FIRST_QUESTIONS, PROBE_SECONDS)
+    return socket

@@ -212,9 +212,34 @@ def run(
     """
     data = input.reveal().encode() if isinstance(input, Secret) else input
     child = start(args, env=env, cwd=cwd, stdin=data is not None, survive=survive)
+    return completed(child, args, timeout=timeout, data=data, check=check, survive=survive is not None)
+
+
+def completed(
+    child: Child,
+    args: Sequence[str],
+    *,
+    timeout: float,
+    data: bytes | None = None,
+    check: bool = True,
+    survive: bool = False,
+) -> Completed:
+    """Bring a child that was started to its end, as `run` does.
+
+    Args:
+        child: the child.
+        args: the command that it is, for messages.
+        timeout: seconds after which it is ended.
+        data: for its standard input, which is closed then.
+        check: whether another exit code than 0 is an error.
+        survive: whether it goes on without us if we are interrupted meanwhile.
+
+    Raises:
+        CommandFailed: it failed (with `check`), or the time limit struck.
+    """
     interrupted = False
     try:
-        out, err = child.communicate(data, timeout) if survive is None else _left_alone(child, data, timeout)
+        out, err = _left_alone(child, data, timeout) if survive else child.communicate(data, timeout)
     except subprocess.TimeoutExpired as expired:
         if child.poll() is not None:
             # It left others behind, which hold its pipes open.
@@ -225,7 +250,7 @@ def run(
         interrupted = True
         raise
     finally:
-        if survive is None or not interrupted:
+        if not (survive and interrupted):
             finish(child)
     text = err.decode(errors="replace")
     if check and child.returncode:

@@ -36,6 +36,14 @@ class Ssh:
         self.held: tuple[str, str] | None = None
         self.keeper: Child | None = None
 
+    def expect(self, commands: int) -> None:
+        """Prepare for commands that will follow soon."""
+        self.line.expect(commands)
+
+    def expect_lock(self) -> None:
+        """Prepare for a lock that will be taken soon."""
+        self.line.expect_lock()
+
     def another(self) -> "Ssh":
         """Return the same VM through the same connection, for commands under another lock."""
         return Ssh(self.line)

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.adapters import temporary
-from tasks.adapters.process import Child, Completed, ended, finish, run, start
+from tasks.adapters.process import Child, Completed, completed, ended, finish, run, start
+from tasks.adapters.spare import Spares, tell
 from tasks.adapters.turns import Turns
 from tasks.core.errors import OnevmError
 from tasks.core.secret import Secret
@@ -27,6 +28,8 @@ NOTICE_SECONDS = 1.0  # a socket of a connection that breaks is closed a moment 
 # A default sshd allows a connection 10 sessions: some for commands, the others for the locks of stacks.
 MOST_COMMANDS = 6
 MOST_LOCKS = 4
+# What every connection is for at once: where the engine is, and what the verb asks.
+FIRST_COMMANDS = 2
 GATHER_SECONDS = 0.1
 # Dead peers are noticed within about 15 s on both of our ends.
 _OPTIONS = (
@@ -54,6 +57,9 @@ class Line:
         # Our ssh says so when the master gave it none: then nothing was begun on the VM. No command there knows it.
         self._no_session = f"no session in {folder.name}"
         self._commands = Turns(MOST_COMMANDS)
+        end = f"end of a command in {folder.name}"
+        self._spares, self._lock_spares = Spares(self._session, end), Spares(self._session, end)
+        self.expect(FIRST_COMMANDS)
         self._guard = threading.Lock()
         self._forwards = 0
         self._locks = 0
@@ -67,6 +73,19 @@ class Line:
         # Without its master ssh would quietly make a connection of its own, and another for every command.
         only = ["-o", f"ProxyCommand=sh -c 'echo {self._no_session} >&2; exit 1'"]
         return ["ssh", *_config_flags(), "-S", str(self._folder / "c"), *only, *_OPTIONS, *args]
+
+    def close(self) -> None:
+        """Give the sessions back that wait for a command."""
+        self._spares.close()
+        self._lock_spares.close()
+
+    def expect(self, commands: int) -> None:
+        """Open sessions for commands that will follow soon, so that they wait for none."""
+        self._spares.open(commands, self._commands.free)
+
+    def expect_lock(self) -> None:
+        """Open a session for a lock that will be taken soon."""
+        self._lock_spares.open(1, lambda: MOST_LOCKS - self._locks)
 
     def is_lost(self, seconds: float = 0.0) -> bool:
         """Whether the connection has ended, or does so within some seconds."""
@@ -96,17 +115,21 @@ class Line:
             OnevmError: the connection is lost, or no session is granted.
             CommandFailed: the command did not end in time.
         """
-        command = self._session(words)
         with self._commands.turn() as turn:
             while True:
-                done = run(command, timeout=timeout, input=data, check=False)
+                done = self._asked(words, timeout, data)
                 if not self.refused_session(done.returncode, done.stderr):
                     return done
                 if not turn.again(timeout):
                     raise self.no_session(timeout, done.stderr)
 
-    def _session(self, words: Sequence[str]) -> list[str]:
-        return self._command(self.destination, "--", shlex.join(words))
+    def _session(self, words: Sequence[str]) -> Child:
+        return start(self._command(self.destination, "--", shlex.join(words)), stdin=True)
+
+    def _asked(self, words: Sequence[str], timeout: float, data: bytes | Secret | None = None) -> Completed:
+        session = self._spares.take()
+        own = data.reveal().encode() if isinstance(data, Secret) else data or b""
+        return completed(session, words, timeout=timeout, data=self._spares.said(words) + own, check=False)
 
     def refused_session(self, code: int | None, words: str) -> bool:
         """Whether a command ended because sshd granted it no session: nothing was begun on the VM.
@@ -127,7 +150,8 @@ class Line:
             self._fewer_locks.wait_for(lambda: self._locks < MOST_LOCKS)
             self._locks += 1
         try:
-            child = start(self._session(words), stdin=True)
+            child = self._lock_spares.take()
+            tell(child, self._lock_spares.said(words))
             try:
                 yield child
             finally:
@@ -154,7 +178,7 @@ class Line:
         with self._guard:
             taken = len(self._taken)
             if self._kept and self._locks > self._proven:
-                done = run(self._session(["true"]), timeout=CONNECT_SECONDS, check=False)
+                done = self._asked(["true"], CONNECT_SECONDS)
                 if self.refused_session(done.returncode, done.stderr):
                     self._taken.discard(child)
                     _let_go(child)
@@ -222,7 +246,11 @@ def line_to(name: str, destination: str) -> Iterator[Line]:
         master = start(command)
         try:
             _await(master, folder / "c", name, destination)
-            yield Line(name, destination, master, folder)
+            line = Line(name, destination, master, folder)
+            try:
+                yield line
+            finally:
+                line.close()
         finally:
             finish(master)
 

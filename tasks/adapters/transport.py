@@ -42,6 +42,14 @@ class Transport(Protocol):
         """
         ...
 
+    def expect(self, commands: int) -> None:
+        """Prepare for commands that will follow soon, where that takes time."""
+        ...
+
+    def expect_lock(self) -> None:
+        """Prepare for a lock that will be taken soon, likewise."""
+        ...
+
 
 class Local:
     """This machine."""
@@ -49,6 +57,13 @@ class Local:
     def __init__(self, name: str = "local") -> None:
         self.name = name
         self.held: list[int] = []
+
+    def expect(self, commands: int) -> None:
+        """Nothing is to be prepared."""
+        del commands
+
+    def expect_lock(self) -> None:
+        """Nothing is to be prepared."""
 
     def run(
         self,

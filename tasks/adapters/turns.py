@@ -47,6 +47,11 @@ class Turns:
                     self._limit = self._most
                 self._changed.notify_all()
 
+    def free(self) -> int:
+        """Return for how many more there is room right now."""
+        with self._changed:
+            return max(self._limit - len(self._going) - len(self._waiting), 0)
+
     def one_more(self) -> None:
         """Learn that something else has given back what a turn needs."""
         with self._changed:

@@ -51,6 +51,9 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
     if unchanged and stands:
         d.published(current.release)
         return unchanged
+    if not unchanged and not candidate.recorded:
+        # To stage it, and to put it in place, start it or record it.
+        d.folder.transport.expect(2)
     with d.timings.phase("look"):
         aim = _looked(d, current.release, candidate, only)
     d.published(current.release)
@@ -80,6 +83,8 @@ def _carry_through(
     asked = executor.asked_first(aim.plan)
     # One session instead of two if nothing comes between staging and switching.
     at_once = not (aim.plan.of("pull") or d.stack.hooks.before_deploy or candidate.files or previous_files or asked)
+    if not at_once:
+        d.folder.transport.expect(1)
     release = _staged(d, candidate, aim, current.release, only, switching=at_once)
     try:
         pulling.result()
@@ -145,7 +150,16 @@ def _looked(d: Deployment, current: Release | None, candidate: Candidate, only: 
     # What runs is there, whatever was pulled again.
     runs = {service.image for service in current.services.values()} if current else set()
     coming = d.coming.keys() - runs
-    return target.look(d.stack, d.folder, d.host.engine, candidate, only=only, resolving=d.resolving, coming=coming)
+    return target.look(
+        d.stack,
+        d.folder,
+        d.host.engine,
+        candidate,
+        only=only,
+        resolving=d.resolving,
+        observing=d.observing,
+        coming=coming,
+    )
 
 
 def _superfluous(

@@ -251,6 +251,7 @@ def _under_lock(
             room=lambda lacking: room.check(r, stack, lacking),
             measuring=noted,
             resolving=r.resolving.get(stack.name),
+            observing=r.observing.get(stack.name),
             remembered=r.remembered.get(stack.name),
             coming=r.coming.get(stack.name, {}),
             keep=r.project.configuration.hosts[stack.host].keep_releases,

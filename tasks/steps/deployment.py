@@ -17,6 +17,7 @@ from tasks.steps.early import Coming
 from tasks.steps.measuring import Measuring
 from tasks.steps.output import Screen
 from tasks.steps.remembered import Remembered
+from tasks.steps.target import Observing
 from tasks.steps.timings import Timings
 
 
@@ -35,6 +36,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
         room: called with the images that the host lacks; raises if it has no room for them.
         measuring: where durations go, and what else is noted.
         resolving: what Compose there makes of the candidate's files, if it was asked already.
+        observing: the snapshot, if it is being taken already.
         remembered: what is remembered of the plans of its host's stacks, by stack.
         coming: images that are on their way to the host already.
         keep: how many good releases the host keeps.
@@ -54,6 +56,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     waits: Callable[[], None] = lambda: None
     measuring: Measuring = field(default_factory=Measuring)
     resolving: Future[Resolved | None] | None = None
+    observing: Observing | None = None
     remembered: Future[dict[str, Remembered]] | None = None
     coming: Mapping[str, Coming] = field(default_factory=dict)
     keep: int = 5

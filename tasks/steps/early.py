@@ -86,8 +86,14 @@ def resolve(r: "Run", stacks: Iterable[Stack]) -> None:
 def prepare(r: "Run", stacks: Sequence[Stack]) -> None:
     """Begin what stacks that get new images will need, while these are built."""
     resolve(r, stacks)
+    for stack in stacks:
+        later.begun(partial(_expect_lock, r, stack))
     for stack in {stack.host: stack for stack in stacks}.values():
         room.look(r, stack)
+
+
+def _expect_lock(r: "Run", stack: Stack) -> None:
+    r.host(stack).transport.expect_lock()
 
 
 def _known(r: "Run", stacks: Sequence[Stack], scopes: Mapping[str, frozenset[str] | None]) -> dict[str, Remembered]:

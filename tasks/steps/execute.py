@@ -322,6 +322,8 @@ class Executor(Struct, frozen=True, kw_only=True):
             self.screen.end(f"{stack}.{name}", "healthy")
 
         self.waits()
+        # The next level, or the record.
+        self.folder.transport.expect(1)
         with self.timings.phase("healthy"):
             wait.until_healthy(self.engine, stack, services, events, tell=tell, healthy=healthy)
 

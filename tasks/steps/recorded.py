@@ -14,6 +14,7 @@ from tasks.core.values import replace
 from tasks.steps import external
 from tasks.steps.candidate import Candidate, read_files
 from tasks.steps.run import Run
+from tasks.steps.target import Observing
 
 
 def records(r: Run, stack: Stack) -> Callable[[Current], tuple[tuple[Release, ...], tuple[str, ...]]]:
@@ -23,6 +24,8 @@ def records(r: Run, stack: Stack) -> Callable[[Current], tuple[tuple[Release, ..
     """
     folder = r.folder(stack)
     reading = later.begun(folder.releases)
+    # The files of the one that is chosen, and what Compose makes of them.
+    folder.transport.expect(2)
 
     def known(current: Current) -> tuple[tuple[Release, ...], tuple[str, ...]]:
         releases, notes = reading.result()
@@ -41,10 +44,17 @@ def of_release(r: Run, stack: Stack, release: Release) -> Candidate:
         OnevmError: its files on the host are damaged, or an image is gone from host and registry.
     """
     folder, compose_files = r.folder(stack), tuple(release.compose)
+    # To stage it, and to start what differs.
+    folder.transport.expect(2)
     fetching = later.begun(lambda: folder.fetch(release))
     r.resolving[stack.name] = later.begun(lambda: host_compose.resolve_recorded(folder, release.id, compose_files))
     pins = {name: service.image for name, service in release.services.items()}
-    had = later.begun(lambda: _images_to_be_had(r, stack, pins, release.id))
+    engine = r.host(stack).engine
+    seen = Observing(
+        images=frozenset(pins.values()), found=later.begun(lambda: engine.observe(stack.name, pins.values()))
+    )
+    r.observing[stack.name] = seen
+    had = later.begun(lambda: _images_to_be_had(r, stack, pins, release.id, seen))
     contents = fetching.result()
     had.result()
     return Candidate(
@@ -58,8 +68,8 @@ def of_release(r: Run, stack: Stack, release: Release) -> Candidate:
     )
 
 
-def _images_to_be_had(r: Run, stack: Stack, pins: Mapping[str, str], name: str) -> None:
-    present = r.host(stack).engine.present(pins.values())
+def _images_to_be_had(r: Run, stack: Stack, pins: Mapping[str, str], name: str, seen: Observing) -> None:
+    present = seen.found.result().images
     gone = []
     for service, image in sorted(pins.items()):
         if image in present:

@@ -58,6 +58,7 @@ def look(r: "Run", stack: Stack) -> None:
 
 def _place(r: "Run", stack: Stack) -> Place:
     seen, host = time.monotonic(), r.host(stack)
+    host.transport.expect(1)
     info = host.engine.info()
     path, free = _free(host.transport, info)
     return Place(path=path, free=free, platform=platform_of(str(info.get("Architecture", ""))), seen=seen)

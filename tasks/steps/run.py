@@ -32,6 +32,7 @@ from tasks.steps.meanwhile import Meanwhile
 from tasks.steps.project import Project, project
 from tasks.steps.remembered import Remembered
 from tasks.steps.room import Place
+from tasks.steps.target import Observing
 
 LOCK_SECONDS = 600
 
@@ -53,6 +54,7 @@ class Run:
         self.meanwhile = Meanwhile()
         # What was begun early, by stack; see `early`.
         self.resolving: dict[str, Future[Resolved | None]] = {}
+        self.observing: dict[str, Observing] = {}
         self.remembered: dict[str, Future[dict[str, Remembered]]] = {}
         self.places: dict[str, Future[Place]] = {}
         self.coming: dict[str, dict[str, Coming]] = {}

@@ -26,6 +26,13 @@ from tasks.steps.fit import fit
 UNBUILT = "unbuilt.onevm.invalid/image:none"
 
 
+class Observing(Struct, frozen=True, kw_only=True):
+    """A snapshot of a stack that is being taken under its lock, and the images that it was asked about."""
+
+    images: frozenset[str]
+    found: Future[Observed]
+
+
 class Target(Struct, frozen=True, kw_only=True):
     """A release on its host.
 
@@ -78,6 +85,7 @@ def look(
     why: Mapping[str, str] | None = None,
     only: frozenset[str] | None = None,
     resolving: Future[Resolved | None] | None = None,
+    observing: Observing | None = None,
     coming: Collection[str] = (),
 ) -> Target:
     """Resolve a candidate on the host, take the snapshot, and plan.
@@ -91,6 +99,7 @@ def look(
         why: what is known about the reason of a service's new image.
         only: services to touch; None for all.
         resolving: what Compose there makes of the candidate's files, if it was asked already.
+        observing: the snapshot, if it is being taken already.
         coming: images that are being pulled for this candidate: for its plan the host lacks them.
     """
     waiting = unbuilt or {}
@@ -98,7 +107,7 @@ def look(
     pins = candidate.pins()
     placeholders = dict.fromkeys(waiting, UNBUILT)
     with ThreadPoolExecutor(1) as pool:
-        seen = pool.submit(engine.observe, stack.name, pins.values())
+        seen = pool.submit(_observed, stack, engine, pins.values(), observing)
         resolved = _resolved(folder, candidate, resolving)
         observed = seen.result()
     definition, active = resolved.pinned({**placeholders, **pins}), resolved.active
@@ -151,6 +160,10 @@ def look(
         elsewhere=elsewhere,
         called=frozenset(str(known.get("name")) for known in (definition.get("networks") or {}).values()),
     )
+
+
+def _observed(stack: Stack, engine: Engine, images: Collection[str], begun: Observing | None) -> Observed:
+    return begun.found.result() if begun and begun.images.issuperset(images) else engine.observe(stack.name, images)
 
 
 def _resolved(folder: ReleaseFolder, candidate: Candidate, begun: Future[Resolved | None] | None) -> Resolved:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from msgspec import Struct, field
@@ -31,6 +31,7 @@ class Watch(Struct):
     changed: threading.Condition = field(default_factory=threading.Condition)
     _seen: Counter[tuple[str, str]] = field(default_factory=Counter)
     _last: dict[str, str] = field(default_factory=dict)
+    _started: dict[str, str] = field(default_factory=dict)
 
     def notice(self, action: str, service: str, container: str) -> None:
         """Take note of an event."""
@@ -38,12 +39,19 @@ class Watch(Struct):
             self.count += 1
             self._seen[action, service] += 1
             self._last[container] = action
+            if action == "start":
+                self._started[container] = service
             self.changed.notify_all()
 
     def became_healthy(self, containers: Collection[str]) -> bool:
         """Whether each of some containers became healthy while this watched, and nothing else happened to it since."""
         with self.changed:
             return all(self._last.get(container) == HEALTHY for container in containers)
+
+    def started(self, service: str) -> tuple[str, ...]:
+        """Return the containers of a service that started while this watched, and still are."""
+        with self.changed:
+            return tuple(c for c, of in self._started.items() if of == service and self._last[c] != "destroy")
 
     @contextmanager
     def once_known(self, service: str, networks: int, act: Callable[[], None]) -> Iterator[None]:
@@ -125,7 +133,7 @@ def until_healthy(
     *,
     tell: Callable[[str, str], None],
     healthy: Callable[[str], None],
-    counts: Callable[[Container], bool] = lambda _: True,
+    counts: Callable[[Container], bool] | None = None,
 ) -> None:
     """Return when every container of the services is healthy, or has run 5 s if it has no health check.
 
@@ -136,7 +144,7 @@ def until_healthy(
         events: the engine's events of the stack, watched since before the services were started.
         tell: called with a service and the condition it is waited in.
         healthy: called with a service when it is.
-        counts: which of the services' containers are meant.
+        counts: which of the services' containers are meant; None for all.
 
     Raises:
         OnevmError: a container is unhealthy, ended, keeps restarting, or its time limit is over; with its log
@@ -145,15 +153,22 @@ def until_healthy(
     began = time.monotonic()
     left = {service.name: service for service in services if service.replicas}
     running_since: dict[str, float] = {}
-    starting: dict[str, tuple[str, ...]] = {}
+    starting = _just_started(left, events) if counts is None else {}
+    known = left.keys() <= starting.keys()
+    for name in left if known else ():
+        tell(name, "starting")
     while left:
         seen = events.count
         now = time.monotonic()
         # An event says it without a question, which takes its time through a connection to a VM.
-        for name in [name for name, ids in starting.items() if ids and events.became_healthy(ids)]:
+        for name in _heard_healthy(starting, events):
             del left[name], starting[name]
             healthy(name)
-        by_service = _by_service([c for c in engine.containers(stack, left) if counts(c)], left) if left else {}
+        # What has just been started is not asked for either, before something is heard of it.
+        asked = {} if known else left
+        known = False
+        found = engine.containers(stack, asked) if asked else ()
+        by_service = _by_service([c for c in found if counts is None or counts(c)], asked)
         for name, containers in by_service.items():
             service = left[name]
             _refuse_hopeless(engine, stack, service, containers)
@@ -172,6 +187,16 @@ def until_healthy(
             tell(name, waiting[0].condition if waiting else "no container yet")
         if left:
             events.wait(seen, LOOK_SECONDS)
+
+
+def _heard_healthy(starting: Mapping[str, tuple[str, ...]], events: Watch) -> list[str]:
+    return [name for name, ids in starting.items() if ids and events.became_healthy(ids)]
+
+
+def _just_started(services: Mapping[str, ComposeService], events: Watch) -> dict[str, tuple[str, ...]]:
+    """Return, of services with a health check, the ids of all their containers, as far as all were seen to start."""
+    found = {name: events.started(name) for name, service in services.items() if service.healthcheck}
+    return {name: ids for name, ids in found.items() if len(ids) == services[name].replicas}
 
 
 def _all_starting(service: ComposeService, containers: Sequence[Container]) -> tuple[str, ...]:

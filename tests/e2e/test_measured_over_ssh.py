@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.listening import listening_ssh
 from tests.e2e.remote import RemoteShop, opened
 from tests.e2e.vm import Vm
 from tests.integration.shop import Ran
@@ -18,22 +19,18 @@ BLOB = 400_000
 @pytest.fixture
 def shop(vm: Vm, tmp_path: Path) -> Iterator[RemoteShop]:
     with opened(vm, tmp_path, "ab") as found:
-        # Every program of this name that Onevm starts is written down, then run.
-        recorder = found.folder / "bin" / "ssh"
-        recorder.write_text(
-            f"#!/bin/sh\nprintf '%s\\037' \"$@\" >>{found.folder}/ssh; echo '<end>' >>{found.folder}/ssh\n"
-            f'PATH={os.environ["PATH"]} exec ssh "$@"\n'
-        )
-        recorder.chmod(0o755)
+        (found.folder / "notes").mkdir()
+        listening_ssh(found.folder / "bin", found.folder / "notes")
         yield found
 
 
 def calls(shop: RemoteShop, *args: str) -> tuple[Ran, list[str]]:
-    """Run a command; what it said, and the calls of ssh."""
-    log = shop.folder / "ssh"
-    log.write_text("")
+    """Run a command; what it said, and what sessions were told to be."""
+    notes = shop.folder / "notes"
+    for note in notes.iterdir():
+        note.unlink()
     ran = shop.doit(*args).ok()
-    return ran, log.read_text().split("<end>\n")[:-1]
+    return ran, [text for note in notes.iterdir() if (text := note.read_text())]
 
 
 def test_a_deploy_knows_what_it_cost_the_vm_at_no_session_of_its_own(shop: RemoteShop, vm: Vm) -> None:

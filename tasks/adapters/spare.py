@@ -15,8 +15,9 @@ from tasks.adapters.process import Child, finish
 
 # A shell reads what is no file byte by byte, so it takes nothing of what follows. Input that ends before the line is
 # of somebody who is gone: half a command is none.
-_BECOME = """c=; while IFS= read -r l && [ "$l" != "$0" ]; do c="$c$l
-"; done; [ "$l" = "$0" ] && eval "$c"
+_BECOME = """onevm_command=; while IFS= read -r onevm_line && [ "$onevm_line" != "$0" ]; do
+onevm_command="$onevm_command$onevm_line
+"; done; [ "$onevm_line" = "$0" ] && eval "$onevm_command"
 """
 
 

@@ -62,7 +62,9 @@ class Sessions:
         self._programs.mkdir()
         listening_ssh(self._programs, self._notes)
         docker = self._programs / "docker"
-        docker.write_text(_DOCKER.format(notes=shlex.quote(str(self._notes)), real=shutil.which("docker")))
+        docker.write_text(
+            _DOCKER.format(notes=shlex.quote(str(self._notes)), real=shlex.quote(shutil.which("docker") or "docker"))
+        )
         docker.chmod(0o755)
         self._log = vm.here("/var/log/sshd.log")
         config, heard = vm.here("/etc/ssh/sshd_config"), self._log.read_text().count("Server listening")
@@ -95,7 +97,8 @@ class Sessions:
         for at, note in sorted(notes):
             words = note.read_text(errors="replace").rstrip("\0").split("\0")
             note.unlink()
-            began = began or at
+            if words[0] != "docker":
+                began = began or at
             said = None
             if words[0] == "ssh":
                 said = purpose(words[1])

@@ -22,13 +22,12 @@ from tasks.adapters.engine_images import Images
 from tasks.adapters.process import GRACE_SECONDS, lines
 from tasks.core.errors import OnevmError
 from tasks.core.networks import network
-from tasks.core.observed import Container, Observed, container
+from tasks.core.observed import ONE_OFF_LABEL, Container, Observed, container
 from tasks.core.volumes import volume
 
 _EVENTS = ("create", "connect", "start", "die", "health_status", "destroy")
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
-ONE_OFF_LABEL = "com.docker.compose.oneoff"
 
 
 class _Listed(NamedTuple):

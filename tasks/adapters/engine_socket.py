@@ -5,7 +5,6 @@ everything else goes through the program, and so does an engine that is not behi
 """
 
 import atexit
-import contextlib
 import hashlib
 import http.client
 import json
@@ -129,14 +128,20 @@ def _exchanged(connection: "_Connection", method: str, path: str, timeout: float
         body = answer.read()
         lasts = not answer.will_close
     finally:
-        with _guard:
-            kept = _kept.setdefault(connection.where, [])
-            lasts = lasts and len(kept) < MOST_KEPT
-            if lasts:
-                kept.append(connection)
-        if not lasts:
+        if lasts:
+            _keep(connection)
+        else:
             connection.close()
     return answer.status, body
+
+
+def _keep(connection: "_Connection") -> None:
+    with _guard:
+        kept = _kept.setdefault(connection.where, [])
+        if len(kept) < MOST_KEPT:
+            kept.append(connection)
+            return
+    connection.close()
 
 
 def connect_ahead(where: str, number: int, timeout: float) -> None:
@@ -144,12 +149,14 @@ def connect_ahead(where: str, number: int, timeout: float) -> None:
 
     Nothing is said if that fails: whoever uses one makes it anew.
     """
-    made = [_Connection(where, timeout) for _ in range(number)]
-    with contextlib.suppress(OSError):
-        for connection in made:
+    for _ in range(number):
+        connection = _Connection(where, timeout)
+        try:
             connection.connect()
-    with _guard:
-        _kept.setdefault(where, []).extend(connection for connection in made if connection.sock)
+        except OSError:
+            connection.close()
+            return
+        _keep(connection)
 
 
 def forget(where: str) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 from msgspec import Struct, field
 
 CONFIG_LABEL = "dev.onevm.config-hash"
+# What `docker compose run` makes.
+ONE_OFF_LABEL = "com.docker.compose.oneoff"
 _HALF_RECREATED = re.compile(r"^/?[0-9a-f]{12}_")
 
 
@@ -59,7 +61,7 @@ def container(inspected: Mapping[str, Any]) -> Container:
         restarts=inspected.get("RestartCount", 0),
         started=state.get("StartedAt", ""),
         created=inspected.get("Created", ""),
-        one_off=labels.get("com.docker.compose.oneoff", "False") == "True",
+        one_off=labels.get(ONE_OFF_LABEL, "False") == "True",
         aliases=frozenset(name for network in networks.values() for name in network.get("Aliases") or ()),
         networks=frozenset(networks),
         volumes=frozenset(m["Name"] for m in inspected.get("Mounts") or () if m.get("Type") == "volume"),

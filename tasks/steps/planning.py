@@ -72,7 +72,15 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
             candidate = recorded.of_commit(r, stack, sha, folder.releases()[0], current.release)
         candidate = target.narrowed(candidate, current.release, only)
         with times.phase("look"):
-            aim = target.look(stack, folder, engine, candidate, only=only)
+            aim = target.look(
+                stack,
+                folder,
+                engine,
+                candidate,
+                only=only,
+                resolving=r.resolving.get(stack.name),
+                observing=r.observing.get(stack.name),
+            )
         return StackPlan(
             plan=aim.plan,
             sha=candidate.sha,

@@ -28,6 +28,8 @@ def records(r: Run, stack: Stack) -> Callable[[Current], tuple[tuple[Release, ..
     folder.transport.expect(2)
 
     def known(current: Current) -> tuple[tuple[Release, ...], tuple[str, ...]]:
+        # To stage the one that is chosen, and to start what differs.
+        folder.transport.expect(2)
         releases, notes = reading.result()
         runs = current.release.id if current.release else ""
         if len(releases) + len(notes) == current.recorded and (not runs or runs in {r.id for r in releases}):
@@ -44,8 +46,6 @@ def of_release(r: Run, stack: Stack, release: Release) -> Candidate:
         OnevmError: its files on the host are damaged, or an image is gone from host and registry.
     """
     folder, compose_files = r.folder(stack), tuple(release.compose)
-    # To stage it, and to start what differs.
-    folder.transport.expect(2)
     fetching = later.begun(lambda: folder.fetch(release))
     r.resolving[stack.name] = later.begun(lambda: host_compose.resolve_recorded(folder, release.id, compose_files))
     pins = {name: service.image for name, service in release.services.items()}

@@ -30,5 +30,5 @@ def listening_ssh(folder: Path, notes: Path) -> None:
         notes: the folder of its notes, a file for each start of it: `ssh`, NUL and the command, or nothing.
     """
     program = folder / "ssh"
-    program.write_text(_SSH.format(notes=shlex.quote(str(notes)), real=shutil.which("ssh")))
+    program.write_text(_SSH.format(notes=shlex.quote(str(notes)), real=shlex.quote(shutil.which("ssh") or "ssh")))
     program.chmod(0o755)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.adapters import engine_socket
 from tasks.adapters.engine import PROJECT_LABEL, SERVICE_LABEL, Engine
 from tasks.core.compose import ComposeService, HealthCheck
 from tasks.core.errors import ToolError
@@ -136,6 +137,16 @@ def test_a_connection_that_was_ended_meanwhile_is_made_anew(relay: Relay) -> Non
     assert engine.version()
     assert engine.version()
     assert relay.connections == 2
+
+
+def test_connections_that_were_begun_ahead_are_used_and_those_that_could_not_be_are_not(relay: Relay) -> None:
+    engine_socket.connect_ahead(relay.address, 2, 5.0)
+    engine = Engine(socket=relay.address)
+    assert engine.version()
+    assert relay.connections == 2
+    gone = f"{relay.address}.gone"
+    engine_socket.connect_ahead(gone, 2, 5.0)
+    assert not engine_socket._kept.get(gone)
 
 
 def test_an_engine_that_has_gone_is_told_of(relay: Relay) -> None:

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -31,8 +31,10 @@ LOOK_SECONDS = 0.5
 Child = subprocess.Popen[bytes]
 
 _running: set[subprocess.Popen[bytes]] = set()
-_guard = threading.Lock()
+# A signal stops all, and may come while the main thread holds it.
+_guard = threading.RLock()
 _stopping = threading.Event()
+_cuts: list[Callable[[], None]] = []
 
 
 class Completed(Struct, frozen=True, kw_only=True):
@@ -166,9 +168,16 @@ def ended(child: Child, seconds: float) -> bool:
     return True
 
 
+def at_stop(cut: Callable[[], None]) -> None:
+    """Let `stop_all` also end what is no program: it is called with every stop."""
+    _cuts.append(cut)
+
+
 def stop_all() -> None:
     """End every child of every thread and start no new one: we are about to leave."""
     _stopping.set()
+    for cut in _cuts:
+        cut()
     with _guard:
         children = list(_running)
     for child in children:
@@ -193,6 +202,7 @@ def run(
     env: Mapping[str, str | Secret] | None = None,
     cwd: str | Path | None = None,
     check: bool = True,
+    errors: str = "replace",
     survive: Sequence[int] | None = None,
 ) -> Completed:
     """Run a command to its end.
@@ -204,6 +214,7 @@ def run(
         env: variables added to our own environment.
         cwd: its working directory.
         check: whether another exit code than 0 is an error.
+        errors: what becomes of bytes that are no UTF-8, as in `bytes.decode`.
         survive: see `start`; if we are interrupted meanwhile, the command goes on without us.
 
     Raises:
@@ -212,7 +223,8 @@ def run(
     """
     data = input.reveal().encode() if isinstance(input, Secret) else input
     child = start(args, env=env, cwd=cwd, stdin=data is not None, survive=survive)
-    return completed(child, args, timeout=timeout, data=data, check=check, survive=survive is not None)
+    alone = survive is not None
+    return completed(child, args, timeout=timeout, data=data, check=check, errors=errors, survive=alone)
 
 
 def completed(
@@ -222,6 +234,7 @@ def completed(
     timeout: float,
     data: bytes | None = None,
     check: bool = True,
+    errors: str = "replace",
     survive: bool = False,
 ) -> Completed:
     """Bring a child that was started to its end, as `run` does.
@@ -232,6 +245,7 @@ def completed(
         timeout: seconds after which it is ended.
         data: for its standard input, which is closed then.
         check: whether another exit code than 0 is an error.
+        errors: what becomes of bytes that are no UTF-8, as in `bytes.decode`.
         survive: whether it goes on without us if we are interrupted meanwhile.
 
     Raises:
@@ -255,7 +269,7 @@ def completed(
     text = err.decode(errors="replace")
     if check and child.returncode:
         raise CommandFailed(args, returncode=child.returncode, stderr=text, limit=timeout)
-    return Completed(returncode=child.returncode, stdout=out.decode(errors="replace"), stderr=text)
+    return Completed(returncode=child.returncode, stdout=out.decode(errors=errors), stderr=text)
 
 
 def _left_alone(child: Child, data: bytes | None, timeout: float) -> tuple[bytes, bytes]:

@@ -45,12 +45,13 @@ class Credential(Struct, frozen=True, kw_only=True):
     next_step: str
 
 
-def find(host: str, settings: Registry | None = None) -> Credential | None:
+def find(host: str, settings: Registry | None = None, folder: Path | None = None) -> Credential | None:
     """Find the login for a registry host; None for anonymous.
 
     Args:
         host: with port, `docker.io` for Docker Hub.
         settings: services.toml's registry, if it is this one.
+        folder: where Docker keeps its config; None for the user's.
 
     Raises:
         VariableMissing: services.toml names a variable that is not set.
@@ -58,7 +59,7 @@ def find(host: str, settings: Registry | None = None) -> Credential | None:
     """
     if settings is not None and settings.username:
         return from_settings(settings)
-    config = read_docker_config()
+    config = read_docker_config(folder)
     helper = _helper(config, host)
     found = _from_helper(helper, host) if helper else None
     return found or _from_auths(config, host)
@@ -91,13 +92,13 @@ def docker_folder() -> Path:
     return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
 
 
-def read_docker_config() -> dict[str, Any]:
-    """Read Docker's config.json; empty if there is none.
+def read_docker_config(folder: Path | None = None) -> dict[str, Any]:
+    """Read Docker's config.json, the user's if no folder is named; empty if there is none.
 
     Raises:
         OnevmError: it cannot be read.
     """
-    file = docker_folder() / "config.json"
+    file = (folder or docker_folder()) / "config.json"
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -120,6 +121,15 @@ def host_of(key: str) -> str:
 def key_of(host: str) -> str:
     """The key under which Docker keeps the login of a registry host."""
     return HUB_KEY if host == HUB else host
+
+
+def header(credential: Credential, host: str) -> Secret:
+    """Return a login as the engine takes it along with a request (X-Registry-Auth of the Engine API)."""
+    word = "identitytoken" if credential.is_identity_token else "password"
+    login = {word: credential.secret.reveal(), "serveraddress": key_of(host)}
+    if not credential.is_identity_token:
+        login["username"] = credential.username
+    return Secret(base64.urlsafe_b64encode(json.dumps(login).encode()).decode())
 
 
 def _helper(config: dict[str, Any], host: str) -> str:

@@ -218,27 +218,54 @@ class Engine(Images):
         So too when a container that was created meanwhile is connected to a network. What `docker compose run` makes
         is none of the service's.
         """
-        where = ["-H", self.socket] if self.socket else []
-        attributes = (
-            f'{{{{index .Actor.Attributes "{name}"}}}}'
-            for name in (PROJECT_LABEL, SERVICE_LABEL, "container", ONE_OFF_LABEL)
-        )
-        form = "\t".join(["{{.Action}}", "{{.Actor.ID}}", *attributes])
-        args = ["docker", *where, "events", "--format", form]
+        created: dict[str, str] = {}
+
+        def take(action: str, identity: str, attributes: Mapping[str, str]) -> None:
+            of, service = attributes.get(PROJECT_LABEL, ""), attributes.get(SERVICE_LABEL, "")
+            connected = attributes.get("container", "")
+            if attributes.get(ONE_OFF_LABEL) == "True":
+                return
+            if action == "create" and of == project:
+                created[identity] = service
+            if of == project or connected in created:
+                notice(action, created.get(connected, service), connected or identity)
+
+        with self._events(take) if self._socket else self._events_told(take):
+            yield
+
+    @contextlib.contextmanager
+    def _events(self, take: Callable[[str, str, Mapping[str, str]], None]) -> Iterator[None]:
         # Not by label: a network's events have none.
+        stream = self._follow("GET", "/events", {"filters": {"event": list(_EVENTS)}})
+
+        def read() -> None:
+            # Whoever waits for health asks for what he hears nothing of, and hears of an engine that is gone.
+            with contextlib.suppress(OnevmError, ValueError):
+                for line in stream.lines():
+                    event = json.loads(line)
+                    actor = event.get("Actor") or {}
+                    take(str(event.get("Action")), str(actor.get("ID")), actor.get("Attributes") or {})
+
+        reading = threading.Thread(target=read, daemon=True)
+        reading.start()
+        try:
+            yield
+        finally:
+            stream.end()
+            reading.join(GRACE_SECONDS)
+
+    @contextlib.contextmanager
+    def _events_told(self, take: Callable[[str, str, Mapping[str, str]], None]) -> Iterator[None]:
+        where = ["-H", self.socket] if self.socket else []
+        args = ["docker", *where, "events", "--format", "{{.Action}}\t{{.Actor.ID}}\t{{json .Actor.Attributes}}"]
         args += [part for event in _EVENTS for part in ("--filter", f"event={event}")]
         with lines(args, timeout=PULL_SECONDS) as (stream, child):
 
             def read() -> None:
-                created: dict[str, str] = {}
                 for line in stream:
-                    action, identity, of, service, connected, one_off = (*line.split("\t"), "", "", "", "", "")[:6]
-                    if one_off == "True":
-                        continue
-                    if action == "create" and of == project:
-                        created[identity] = service
-                    if of == project or connected in created:
-                        notice(action, created.get(connected, service), connected or identity)
+                    action, identity, attributes = (*line.split("\t", 2), "", "")[:3]
+                    with contextlib.suppress(ValueError):
+                        take(action, identity, json.loads(attributes))
 
             reading = threading.Thread(target=read, daemon=True)
             reading.start()

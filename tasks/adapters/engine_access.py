@@ -1,7 +1,7 @@
 """The way to a Docker engine.
 
-Questions go to its socket (see engine_socket), everything that takes its time through the `docker` program, with a
-time limit. Both mean the engine of DOCKER_HOST or the current context, or a given socket.
+What every deploy asks and does goes to its socket (see engine_socket), everything else through the `docker` program,
+with a time limit. Both mean the engine of DOCKER_HOST or the current context, or a given socket.
 """
 
 import json
@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tasks.adapters import engine_socket, refusals
+from tasks.adapters.engine_socket import Stream
 from tasks.adapters.process import CommandFailed, Completed, run
 from tasks.core.errors import OnevmError, ToolError
 from tasks.core.secret import Secret
@@ -63,6 +64,18 @@ class Access:
             return engine_socket.ask(self._socket, method, path, query, timeout=timeout)
         except ToolError as error:
             raise self._explain(error) from None
+
+    def _follow(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any],
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = PULL_SECONDS,
+    ) -> Stream:
+        """Return the socket's answer to be: what comes of it as long as something happens."""
+        return Stream(self._socket, method, path, query, headers=headers, timeout=timeout)
 
     def _get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
         answer = self._ask("GET", path, query)

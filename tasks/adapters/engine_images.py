@@ -1,12 +1,14 @@
 """The images of a Docker engine."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tasks.adapters import shares
+from tasks.adapters import credentials, shares
 from tasks.adapters.engine_access import (
     MOST_INSPECTED,
     MOST_QUESTIONS,
@@ -15,7 +17,8 @@ from tasks.adapters.engine_access import (
     Access,
     explained,
 )
-from tasks.adapters.process import CommandFailed, tail
+from tasks.adapters.engine_socket import Refused
+from tasks.adapters.process import CommandFailed, go_on, tail
 from tasks.adapters.retry import Patience, Unanswered
 from tasks.core.durations import moment
 from tasks.core.errors import OnevmError, ToolError
@@ -176,20 +179,64 @@ class Images(Access):
             OnevmError: it cannot be pulled; the engine's words are the detail.
         """
 
-        def attempt() -> str:
-            done = self._docker("pull", reference, timeout=PULL_SECONDS, env=env, check=False)
-            if not done.returncode:
-                return done.stdout
-            if _PASSING.search(done.stderr):
-                raise Unanswered(tail(done.stderr, 3))
+        def attempt() -> frozenset[str]:
+            told, words = self._pulled(reference, env) if self._is_plain() else self._docker_pulled(reference, env)
+            if not words:
+                return told
+            if _PASSING.search(words):
+                raise Unanswered(tail(words, 3))
             command = ["docker", "pull", reference]
-            failed = CommandFailed(command, returncode=done.returncode, stderr=done.stderr, limit=PULL_SECONDS)
+            failed = CommandFailed(command, returncode=1, stderr=words, limit=PULL_SECONDS)
             raise self._explain(explained(failed))
 
-        said = _PULLS.ask(f"docker pull {reference}", attempt, next_step="see the registry's log, then try again")
-        return frozenset(
-            layer for layer, _, what in (line.partition(": ") for line in said.splitlines()) if what in _FETCHED
-        )
+        return _PULLS.ask(f"docker pull {reference}", attempt, next_step="see the registry's log, then try again")
+
+    def _is_plain(self) -> bool:
+        """Whether a pull is no more than a request to the engine: only the program verifies signatures."""
+        return bool(self._socket) and os.environ.get("DOCKER_CONTENT_TRUST", "") in {"", "0", "false"}
+
+    def _pulled(self, reference: str, env: Mapping[str, str | Secret]) -> tuple[frozenset[str], str]:
+        """Pull through the socket; returns the layers that were fetched, and why it failed, empty if it did not."""
+        named = Reference.parse(reference)
+        folder = str(env.get("DOCKER_CONFIG") or "")
+        login = credentials.find(named.registry, folder=Path(folder) if folder else None)
+        query = {"fromImage": named.name, "tag": named.digest or named.tag or "latest"}
+        if platform := os.environ.get("DOCKER_DEFAULT_PLATFORM"):
+            query["platform"] = platform
+        headers = {"X-Registry-Auth": credentials.header(login, named.registry).reveal()} if login else {}
+        fetched: set[str] = set()
+        ended = False
+        stream = self._follow("POST", "/images/create", query, headers=headers)
+        try:
+            for line in stream.lines():
+                said = json.loads(line)
+                if words := said.get("error"):
+                    return frozenset(), str(words)
+                what = str(said.get("status"))
+                ended = ended or what.startswith("Status: ")
+                if what in _FETCHED and said.get("id"):
+                    fetched.add(str(said["id"]))
+        except Refused as refused:
+            return frozenset(), f"Error response from daemon: {refused.detail}"
+        except ToolError as error:
+            raise self._explain(error) from None
+        except ValueError:
+            # Half a line.
+            ended = False
+        go_on()
+        # A connection that breaks ends the answer too, between two lines or in one.
+        if not ended and self._image(reference) is None:
+            why = f"no end within {PULL_SECONDS} s" if stream.is_over else "the engine's answer broke off"
+            return frozenset(), why
+        return frozenset(fetched), ""
+
+    def _docker_pulled(self, reference: str, env: Mapping[str, str | Secret]) -> tuple[frozenset[str], str]:
+        """Pull with the program; returns the same."""
+        done = self._docker("pull", reference, timeout=PULL_SECONDS, env=env, check=False)
+        if done.returncode:
+            return frozenset(), done.stderr or f"exit {done.returncode}"
+        told = (line.partition(": ") for line in done.stdout.splitlines())
+        return frozenset(layer for layer, _, what in told if what in _FETCHED), ""
 
 
 def local_image(inspected: Mapping[str, Any]) -> LocalImage:

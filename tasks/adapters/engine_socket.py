@@ -1,7 +1,8 @@
-"""The Engine API over its Unix socket, for what every deploy asks, and for the names of images.
+"""The Engine API over its Unix socket, for what every deploy asks and does.
 
-Starting the `docker` program costs more than the answer. Only what is done at once and needs no registry login;
-everything else goes through the program, and so does an engine that is not behind a Unix socket.
+Starting the `docker` program costs more than the answer, and through the connection to a VM it makes another connection
+and asks twice. What a deploy does not need goes through the program, and so does an engine that is not behind a Unix
+socket.
 """
 
 import atexit
@@ -11,11 +12,13 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from tasks.adapters.process import at_stop, go_on
 from tasks.core.errors import OnevmError, ToolError
 from tasks.core.versions import OLDEST_ENGINE
 
@@ -25,7 +28,13 @@ API = "/v1.45"
 # Connections that stand, by socket: through the connection to a VM each new one takes a round trip.
 MOST_KEPT = 8
 _kept: dict[str, list["_Connection"]] = {}
-_guard = threading.Lock()
+_streams: set["Stream"] = set()
+# A signal ends streams, and may come while the main thread holds it.
+_guard = threading.RLock()
+
+
+class Refused(OnevmError):
+    """The engine answered with an error; its words are the detail."""
 
 
 def endpoint(environ: Mapping[str, str]) -> str:
@@ -72,33 +81,138 @@ def ask(where: str, method: str, path: str, query: Mapping[str, Any] | None = No
 
     Raises:
         ToolError: no engine answers, or its socket may not be opened.
-        OnevmError: the engine answers with another error.
+        Refused: the engine answers with another error.
     """
-    text = {name: value if isinstance(value, str) else json.dumps(value) for name, value in (query or {}).items()}
-    status, body = _asked(where, method, f"{API}{path}?{urlencode(text)}", timeout)
+    status, body = _asked(where, method, _target(path, query), timeout)
     if status == http.client.NOT_FOUND:
         return None
     if status >= http.client.BAD_REQUEST:
-        words = body.decode(errors="replace").strip()
-        if "client version" in words and "too new" in words:
-            found = json.loads(_asked(where, "GET", "/version", timeout)[1])["Version"]
-            raise ToolError(
-                f"the Docker engine at {where} is {found}; Onevm needs {OLDEST_ENGINE} or newer",
-                next_step="upgrade Docker there",
-            )
-        raise OnevmError(f"the Docker engine refuses {method} {path}: {status}", detail=words)
+        raise _refused(where, f"{method} {path}", status, body, timeout)
     return body
 
 
-def _asked(where: str, method: str, path: str, timeout: float) -> tuple[int, bytes]:
+def _target(path: str, query: Mapping[str, Any] | None) -> str:
+    text = {name: value if isinstance(value, str) else json.dumps(value) for name, value in (query or {}).items()}
+    return f"{API}{path}?{urlencode(text)}"
+
+
+def _refused(where: str, asked: str, status: int, body: bytes, timeout: float) -> OnevmError:
+    words = body.decode(errors="replace").strip()
+    if "client version" in words and "too new" in words:
+        found = json.loads(_asked(where, "GET", "/version", timeout)[1])["Version"]
+        return ToolError(
+            f"the Docker engine at {where} is {found}; Onevm needs {OLDEST_ENGINE} or newer",
+            next_step="upgrade Docker there",
+        )
+    with suppress(ValueError, KeyError, TypeError):
+        words = str(json.loads(words)["message"])
+    return Refused(f"the Docker engine refuses {asked}: {status}", detail=words)
+
+
+class Stream:
+    """An answer that comes line by line, as long as something happens; any thread may end it.
+
+    Args:
+        where: the engine, `unix:///…`.
+        method: of HTTP.
+        path: below the API's version.
+        query: parameters; values that are no strings are sent as JSON.
+        headers: of the request.
+        timeout: seconds after which it is ended.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        method: str,
+        path: str,
+        query: Mapping[str, Any],
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float,
+    ) -> None:
+        self._where = where
+        self._asked = f"{method} {path}"
+        self._request = (method, _target(path, query), headers or {})
+        self._timeout = timeout
+        self._connection: _Connection | None = None
+        self.is_over = False
+
+    def lines(self) -> Iterator[bytes]:
+        """Ask, and yield the lines of the answer until it ends or is ended.
+
+        Raises:
+            ToolError: no engine answers, or the connection broke.
+            Refused: the engine answers with an error.
+        """
+        watchdog = threading.Timer(self._timeout, self.end)
+        watchdog.daemon = True
+        watchdog.start()
+        with _guard:
+            _streams.add(self)
+        try:
+            go_on()
+            with explained(self._where):
+                answer = self._answer()
+                if answer.status >= http.client.BAD_REQUEST:
+                    raise _refused(self._where, self._asked, answer.status, answer.read(), self._timeout)
+                while line := answer.readline():
+                    yield line
+        finally:
+            watchdog.cancel()
+            with _guard:
+                _streams.discard(self)
+            if self._connection:
+                self._connection.close()
+
+    def _answer(self) -> http.client.HTTPResponse:
+        if stands := _standing(self._where):
+            with suppress(ConnectionError):
+                return self._answered(stands)
+            forget(self._where)
+        return self._answered(_Connection(self._where, self._timeout))
+
+    def _answered(self, connection: "_Connection") -> http.client.HTTPResponse:
+        method, target, headers = self._request
+        with _guard:
+            self._connection = connection
+        connection.within(self._timeout)
+        connection.request(method, target, headers=dict(headers))
+        if self.is_over:
+            # It was ended before there was something to end.
+            raise ConnectionAbortedError("ended")
+        return connection.getresponse()
+
+    def end(self) -> None:
+        """End it: whoever reads comes to the end, as if the engine had nothing more to say."""
+        with _guard:
+            self.is_over = True
+            held = self._connection.sock if self._connection else None
+        if held:
+            with suppress(OSError):
+                held.shutdown(socket.SHUT_RDWR)
+
+
+def end_streams() -> None:
+    """End all streams."""
+    with _guard:
+        streams = tuple(_streams)
+    for stream in streams:
+        stream.end()
+
+
+at_stop(end_streams)
+
+
+@contextmanager
+def explained(where: str) -> Iterator[None]:
+    """Explain what goes wrong on the way to an engine.
+
+    Raises:
+        ToolError: instead of the system's errors.
+    """
     try:
-        if (stands := _standing(where)) is not None:
-            try:
-                return _exchanged(stands, method, path, timeout)
-            except ConnectionError:
-                # It was ended since it was last used, as by an engine that was restarted: so were the others.
-                forget(where)
-        return _exchanged(_Connection(where, timeout), method, path, timeout)
+        yield
     except PermissionError:
         raise ToolError(
             f"this user may not use the Docker socket {where}",
@@ -110,6 +224,17 @@ def _asked(where: str, method: str, path: str, timeout: float) -> tuple[int, byt
             detail=str(error),
             next_step="start Docker, or run scripts/lab engine; see DOCKER_HOST and `docker context ls`",
         ) from None
+
+
+def _asked(where: str, method: str, path: str, timeout: float) -> tuple[int, bytes]:
+    with explained(where):
+        if (stands := _standing(where)) is not None:
+            try:
+                return _exchanged(stands, method, path, timeout)
+            except ConnectionError:
+                # It was ended since it was last used, as by an engine that was restarted: so were the others.
+                forget(where)
+        return _exchanged(_Connection(where, timeout), method, path, timeout)
 
 
 def _standing(where: str) -> "_Connection | None":

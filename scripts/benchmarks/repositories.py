@@ -28,7 +28,7 @@ CMD ["sh", "-c", "trap 'exit 0' TERM; httpd -f -p 8000 -h /www & wait"]
 # Asked often while it starts, and seldom afterwards: what runs shall not disturb what is measured.
 _HEALTH = {
     "test": ["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8000/version"],
-    "interval": "30s",
+    "interval": "10m",
     "timeout": "5s",
     "retries": 3,
     "start_period": "20s",

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -20,3 +20,23 @@ def begun(work: Callable[[], T]) -> Future[T]:
 
     threading.Thread(target=do, daemon=True).start()
     return found
+
+
+class Postponed(Generic[T]):
+    """Some work whose result will be needed: begun when there is time for it, at the latest by whoever needs it.
+
+    Args:
+        work: the work.
+    """
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._guard = threading.Lock()
+        self._begun: Future[T] | None = None
+
+    def begin(self) -> Future[T]:
+        """Begin, unless that was done before; returns the result to be."""
+        with self._guard:
+            if self._begun is None:
+                self._begun = begun(self._work)
+            return self._begun

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from msgspec import Struct, field
 
-from tasks.adapters import buildx, context_names, temporary
+from tasks.adapters import buildx, context_names, later, temporary
 from tasks.adapters.engine import Engine
 from tasks.adapters.engine_access import check_version
 from tasks.core import bake as bakefile
@@ -165,7 +165,8 @@ def bake(
         pushed: told, by `<stack>.<service>`, the pins of images that a registry has from now on.
     """
     buildx.refuse_legacy()
-    check_version(oven.engine.version(), oven.host)
+    # One that is too old has built what nobody takes. Asking before would keep every build waiting; so with buildx.
+    checked = later.begun(lambda: check_version(oven.engine.version(), oven.host))
     along = _bases(r, stale, result)
     names = bakefile.target_names([i.keyed.definition for i in (*stale, *along)])
     by_target = {names[i.keyed.definition.stack, i.keyed.definition.service]: i for i in stale}
@@ -195,8 +196,8 @@ def bake(
             env={**oven.env, **(r.login if needs_login else {}), **secrets},
             tell=tell,
         )
+    checked.result()
     if not baked.ok:
-        # One that is missing or too old has built nothing. Asking before would keep every build waiting.
         buildx.check_version()
     result.baked = tuple(sorted(by_target))
     # Before they have their last name. If another run is first with one of them, it is pulled for nothing; in a refresh

@@ -7,11 +7,12 @@
 The lock is held from the look to the record. Everything before `switch` changes nothing that runs.
 """
 
+import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from datetime import UTC, datetime
 
 from tasks.adapters import later
+from tasks.adapters.later import Postponed
 from tasks.adapters.process import go_on
 from tasks.adapters.release_folder import OVERRIDE, Current
 from tasks.core import desired, retention
@@ -28,6 +29,8 @@ from tasks.steps.run import now
 
 # An engine that was restarted in the middle of a deploy: to go back, it must answer again.
 ENGINE_SECONDS = 60.0
+# Releases on record, and notes on those that cannot be read.
+Records = tuple[tuple[Release, ...], tuple[str, ...]]
 
 
 def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: frozenset[str] | None) -> Result:
@@ -56,8 +59,8 @@ def deploy(d: Deployment, current: Current, candidate: Candidate, *, only: froze
         d.folder.transport.expect(2)
     with d.timings.phase("look"):
         aim = _looked(d, current.release, candidate, only)
-    d.published(current.release)
     if unchanged and not aim.plan and not aim.observed.starting:
+        d.published(current.release)
         if known:
             known.learn(candidate, aim, d.folder)
         return unchanged
@@ -69,23 +72,23 @@ def _carry_through(
 ) -> Result:
     """Do what is planned, and record how it ended."""
     awaited = aim.observed.starting | _unproven(aim, current.release)
-    for note in aim.notes:
-        d.screen.warn(note)
-    d.before_change()
-    with d.timings.phase("look"):
-        lacking = {candidate.pins()[name] for name in aim.plan.services("pull")}
-        d.room(image for image in lacking if image not in d.coming or not d.coming[image].has_room())
+    _make_sure(d, candidate, aim)
     d.measuring.begin(aim.plan)
-    executor = _executor(d, aim, candidate.compose)
-    earlier = later.begun(d.folder.releases) if current.recorded >= d.keep else None
+    earlier = Postponed(d.folder.releases) if current.recorded >= d.keep else None
+    executor = _executor(d, aim, candidate.compose, earlier)
     pulling = later.begun(lambda: executor.pull(aim.plan, candidate.pins()))
     previous_files = current.release.files if current.release else {}
     asked = executor.asked_first(aim.plan)
     # One session instead of two if nothing comes between staging and switching.
     at_once = not (aim.plan.of("pull") or d.stack.hooks.before_deploy or candidate.files or previous_files or asked)
-    if not at_once:
+    if at_once:
+        d.published(current.release)
+    else:
         d.folder.transport.expect(1)
     release = _staged(d, candidate, aim, current.release, only, switching=at_once)
+    if not at_once:
+        # The last thing that the registry is needed for: nothing is on record yet, and nothing was touched.
+        d.published(current.release)
     try:
         pulling.result()
         d.measuring.has_all(d.host.engine.sizes)
@@ -119,6 +122,16 @@ def _carry_through(
         release = _record(d, release, "good", "", dropped)
     _afterwards(d, release, unused)
     return Result(release=release, plan=aim.plan, recorded=True)
+
+
+def _make_sure(d: Deployment, candidate: Candidate, aim: target.Target) -> None:
+    """Say what deserves a look, and return if nothing stands against beginning."""
+    for note in aim.notes:
+        d.screen.warn(note)
+    d.before_change()
+    with d.timings.phase("look"):
+        lacking = {candidate.pins()[name] for name in aim.plan.services("pull")}
+        d.room(image for image in lacking if image not in d.coming or not d.coming[image].has_room())
 
 
 def _unchanged(d: Deployment, current: Current, candidate: Candidate) -> Result | None:
@@ -162,14 +175,12 @@ def _looked(d: Deployment, current: Release | None, candidate: Candidate, only: 
     )
 
 
-def _superfluous(
-    d: Deployment, release: Release, earlier: Future[tuple[tuple[Release, ...], tuple[str, ...]]] | None
-) -> tuple[list[str], list[str]]:
+def _superfluous(d: Deployment, release: Release, earlier: Postponed[Records] | None) -> tuple[list[str], list[str]]:
     """Return the releases that need not be kept once this one is good, and the images that nobody needs then."""
     if earlier is None:
         return [], []
     try:
-        releases = [replace(release, outcome="good"), *earlier.result()[0]]
+        releases = [replace(release, outcome="good"), *earlier.begin().result()[0]]
     except OnevmError as error:
         d.screen.warn(f"{d.stack.name}: old releases could not be read, so they stay: {error}")
         return [], []
@@ -195,7 +206,19 @@ def _afterwards(d: Deployment, release: Release, unused: list[str]) -> None:
         d.screen.warn(f"{d.stack.name}: images of old releases could not be removed: {error}")
 
 
-def _executor(d: Deployment, aim: target.Target, compose: tuple[str, ...]) -> Executor:
+def _executor(
+    d: Deployment, aim: target.Target, compose: tuple[str, ...], earlier: Postponed[Records] | None = None
+) -> Executor:
+    told = threading.Lock()
+
+    def waits() -> None:
+        """Begin what is needed in the end: nothing else is done while containers are waited for."""
+        d.waits()
+        with told:
+            d.measuring.ask()
+        if earlier:
+            earlier.begin()
+
     return Executor(
         engine=d.host.engine,
         folder=d.folder,
@@ -203,7 +226,7 @@ def _executor(d: Deployment, aim: target.Target, compose: tuple[str, ...]) -> Ex
         compose=compose,
         screen=d.screen,
         timings=d.timings,
-        waits=d.waits,
+        waits=waits,
         login=d.login,
         pulled=d.measuring.pulled,
         coming=d.coming,

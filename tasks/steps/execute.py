@@ -249,6 +249,7 @@ class Executor(Struct, frozen=True, kw_only=True):
             events=events,
             screen=self.screen,
             timings=self.timings,
+            waits=self.waits,
         )
 
         services, replaced = self.project.active(), plan.services("recreate")

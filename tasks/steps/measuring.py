@@ -46,27 +46,35 @@ class Measuring(Struct):
     _fetched: dict[str, frozenset[str]] = field(default_factory=dict)
     _layers: dict[str, Future[Layers | None]] = field(default_factory=dict)
     _pushed: dict[str, Future[int | None]] = field(default_factory=dict)
+    _of_all: Callable[[], dict[str, int]] | None = None
     _sizes: Future[dict[str, int]] | None = None
     _why: Future[dict[str, str]] | None = None
 
     def begin(self, plan: Plan) -> None:
-        """Take note of what is about to be done, and begin to ask what takes time."""
+        """Take note of what is about to be done."""
         self.plan = plan
-        self._pushed = {name: self.meanwhile.submit(bytes_) for name, bytes_ in self.built.items()}
-        self._why = self.meanwhile.submit(self.why, self.before)
 
     def pulled(self, image: str, layers: frozenset[str]) -> None:
         """Take note of an image that was pulled, and of the layers that were fetched for it."""
         self._fetched[image] = layers
-        if layers:
-            self._layers[image] = self.meanwhile.submit(self.layers, image)
 
     def has_all(self, sizes: Callable[[], dict[str, int]]) -> None:
-        """Begin to ask for the bytes of images by name: the host has all of them now."""
-        self._sizes = self.meanwhile.submit(sizes)
+        """Take note of what gives the bytes of images by name: the host has all of them now."""
+        self._of_all = sizes
+
+    def ask(self) -> None:
+        """Begin to ask what is still to be known: there is time for it now, while nothing else is done."""
+        if self._why is None:
+            self._why = self.meanwhile.submit(self.why, self.before)
+            self._pushed = {name: self.meanwhile.submit(bytes_) for name, bytes_ in self.built.items()}
+        for image, layers in list(self._fetched.items()):
+            if layers and image not in self._layers:
+                self._layers[image] = self.meanwhile.submit(self.layers, image)
+        if self._of_all and self._sizes is None:
+            self._sizes = self.meanwhile.submit(self._of_all)
 
     def causes(self) -> dict[str, str]:
-        """Return why images were built, by service: asked meanwhile, or now if nothing was begun."""
+        """Return why images were built, by service: asked meanwhile, or now if nothing was."""
         return self._why.result() if self._why else self.why(self.before)
 
     def so_far(self, release: Release) -> Measured:
@@ -77,6 +85,7 @@ class Measuring(Struct):
         """
         changed = {op.service: op.rollout if op.rollout == "start-first" else op.verb for op in _changes(self.plan)}
         touched = {*changed, *self.built, *self.plan.services("pull")}
+        self.ask()
         # One time limit for all of them.
         asked: list[Future[Any] | None] = [self._sizes, *self._pushed.values(), *self._layers.values()]
         wait(filter(None, asked), ANSWER_SECONDS)

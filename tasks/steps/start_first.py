@@ -9,6 +9,7 @@ makes what is missing, and removes the others: it needs to know nothing of what 
 """
 
 import time
+from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from msgspec import Struct, field
@@ -63,7 +64,10 @@ class Shift(Struct, frozen=True, kw_only=True):
 
 
 class Ground(Struct, frozen=True, kw_only=True):
-    """Where it happens: the engine and the folder of a stack's host, the release, its Compose files, the events."""
+    """Where it happens: the engine and the folder of a stack's host, the release, its Compose files, the events.
+
+    `waits` is told when containers are waited for.
+    """
 
     engine: Engine
     folder: ReleaseFolder
@@ -72,6 +76,7 @@ class Ground(Struct, frozen=True, kw_only=True):
     events: wait.Watch
     screen: Screen
     timings: Timings = field(default_factory=Timings)
+    waits: Callable[[], None] = lambda: None
 
     def copies(self, service: str) -> list[Container]:
         """Return a service's containers."""
@@ -127,6 +132,7 @@ def _hold(on: Ground, shift: Shift, old: list[Container]) -> None:
 
 
 def _healthy(on: Ground, shift: Shift) -> None:
+    on.waits()
     key = f"{on.folder.stack}.{shift.name}"
 
     def tell(_: str, condition: str) -> None:

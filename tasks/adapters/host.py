@@ -190,6 +190,11 @@ def reached(host: Host) -> Iterator[Reached]:
 
 
 def _engine_socket(connection: ssh.Ssh, host: Host) -> str:
+    from tasks.adapters import engine_socket
+
+    # While the VM says where its engine is, for it is nearly always there.
+    if usual := connection.usual_socket:
+        later.begun(lambda: engine_socket.connect_ahead(f"unix://{usual}", FIRST_QUESTIONS, PROBE_SECONDS))
     try:
         words = connection.run(["sh", "-c", _PROBE], timeout=PROBE_SECONDS).stdout.split("\n")
     except CommandFailed as failed:
@@ -206,8 +211,7 @@ def _engine_socket(connection: ssh.Ssh, host: Host) -> str:
             f"host {host.name}: user {user} may not use the Docker socket {where}",
             next_step=f"on the host: `usermod -aG docker {user}`, then connect anew",
         )
-    from tasks.adapters import engine_socket
-
     socket = connection.forward(where.removeprefix("unix://"))
-    engine_socket.connect_ahead(f"unix://{socket}", FIRST_QUESTIONS, PROBE_SECONDS)
+    if socket != usual:
+        engine_socket.connect_ahead(f"unix://{socket}", FIRST_QUESTIONS, PROBE_SECONDS)
     return socket

@@ -108,6 +108,11 @@ class Ssh:
         error.what = f"host {self.name}: {error.what}"
         return error
 
+    @property
+    def usual_socket(self) -> str:
+        """See `Line.usual_socket`."""
+        return self.line.usual_socket
+
     def forward(self, remote: str) -> str:
         """Make a socket of the VM reachable here; see `Line.forward`."""
         return self.line.forward(remote)

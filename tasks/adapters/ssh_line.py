@@ -28,6 +28,8 @@ NOTICE_SECONDS = 1.0  # a socket of a connection that breaks is closed a moment 
 # A default sshd allows a connection 10 sessions: some for commands, the others for the locks of stacks.
 MOST_COMMANDS = 6
 MOST_LOCKS = 4
+# Where nearly every VM has its engine: reachable as soon as the connection stands, whatever it turns out to be.
+USUAL_SOCKET = "/var/run/docker.sock"
 # What every connection is for at once: where the engine is, and what the verb asks.
 FIRST_COMMANDS = 2
 GATHER_SECONDS = 0.1
@@ -200,6 +202,16 @@ class Line:
                 self._fewer_locks.wait(GATHER_SECONDS)
             return before > 0
 
+    @property
+    def usual_socket(self) -> str:
+        """The path of the local Unix socket that leads to `USUAL_SOCKET`; empty if there is none.
+
+        It is there even if the VM has no such socket: then nobody answers.
+        """
+        local = self._folder / "f0"
+        # Not where the user's configuration clears forwardings.
+        return str(local) if local.exists() else ""
+
     def forward(self, remote: str) -> str:
         """Make a socket of the VM reachable here.
 
@@ -209,6 +221,8 @@ class Line:
         Returns:
             The path of the local Unix socket.
         """
+        if remote == USUAL_SOCKET and self.usual_socket:
+            return self.usual_socket
         with self._guard:
             self._forwards += 1
             local = self._folder / f"f{self._forwards}"
@@ -242,7 +256,8 @@ def line_to(name: str, destination: str) -> Iterator[Line]:
     temporary.sweep(place)
     with temporary.folder("ssh", place) as folder:
         command = ["ssh", *_config_flags(), "-M", "-N", "-S", str(folder / "c"), *_OPTIONS]
-        command += ["-o", "ControlPersist=no", "-o", "ExitOnForwardFailure=no", destination]
+        command += ["-o", "ControlPersist=no", "-o", "ExitOnForwardFailure=no"]
+        command += ["-L", f"{folder / 'f0'}:{USUAL_SOCKET}", destination]
         master = start(command)
         try:
             _await(master, folder / "c", name, destination)

@@ -14,8 +14,9 @@ import pytest
 from tasks.adapters import engine_socket
 from tasks.adapters.engine import PROJECT_LABEL, SERVICE_LABEL, Engine
 from tasks.core.compose import ComposeService, HealthCheck
-from tasks.core.errors import ToolError
+from tasks.core.errors import OnevmError, ToolError
 from tasks.steps import wait
+from tests.integration.registries import of, running_front, silent
 from tests.integration.shop import docker, lab_registry, until
 
 pytestmark = pytest.mark.engine
@@ -194,3 +195,33 @@ def test_what_compose_run_started_is_not_the_services(relay: Relay, service: str
         until(lambda: events.started("web"), "the other one was heard of")
     docker("rm", "--force", ours)
     assert events.started("web") == (ours,)
+
+
+def test_whoever_leaves_a_watch_leaves_no_stream_behind(relay: Relay) -> None:
+    engine = Engine(socket=relay.address)
+    assert engine.version()
+    with wait.watch(engine, "nothing"):
+        # Over the connection that stands.
+        until(lambda: relay.requests == 2, "events are asked for")
+        assert len(engine_socket._streams) == 1
+    assert not engine_socket._streams
+    assert relay.connections == 1
+    assert engine.version()
+    assert relay.connections == 2
+
+
+def test_a_watch_that_is_left_at_once_ends(relay: Relay) -> None:
+    for _ in range(20):
+        with wait.watch(Engine(socket=relay.address), "nothing"):
+            pass
+    assert not engine_socket._streams
+
+
+def test_a_pull_whose_connection_breaks_has_failed(relay: Relay) -> None:
+    with running_front(lab_registry()) as front, ThreadPoolExecutor(1) as pool:
+        front.always = of("docker", "*", "/manifests/", silent)
+        pulling = pool.submit(Engine(socket=relay.address).pull, f"{front.host}/base/busybox:1", {})
+        until(lambda: any("/manifests/" in request.path for request in front.seen), "the pull has begun")
+        relay.cut()
+        with pytest.raises(OnevmError):
+            pulling.result(20)

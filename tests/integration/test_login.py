@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.adapters.engine import Engine
 from tasks.adapters.login import login
 from tasks.adapters.registry import RegistryClient
 from tasks.adapters.retry import CouldNotAsk, Patience
@@ -93,6 +94,53 @@ def test_a_bake_of_the_run_can_push(guarded: str, tmp_path: Path) -> None:
             assert client.head("team/pushed", "1")
     finally:
         docker("image", "rm", "--force", name, env={})
+
+
+@pytest.fixture
+def pushed(guarded: str, tmp_path: Path) -> Iterator[str]:
+    """Give the name of an image in the registry, which this machine's engine has not."""
+    name = f"{guarded}/team/to-pull:1"
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    (tmp_path / "bake.json").write_text(json.dumps({"target": {"default": {"context": str(tmp_path), "tags": [name]}}}))
+    with login(settings(guarded)) as environment:
+        done = docker("buildx", "bake", "--push", "-f", str(tmp_path / "bake.json"), env=dict(environment))
+        assert done.returncode == 0, done.stderr
+    docker("image", "rm", "--force", name, env={})
+    yield name
+    docker("image", "rm", "--force", name, env={})
+
+
+def test_the_engine_pulls_with_the_login_of_the_run(guarded: str, pushed: str) -> None:
+    with pytest.raises(OnevmError, match="docker pull"):
+        Engine().pull(pushed, {})
+    with login(settings(guarded)) as environment:
+        Engine().pull(pushed, environment)
+    assert Engine().image(pushed)
+
+
+@pytest.mark.parametrize("helper", [False, True])
+def test_the_engine_pulls_with_the_users_own_login(guarded: str, pushed: str, user: Path, helper: bool) -> None:
+    if helper:
+        program = user / "docker-credential-fixture"
+        answer = json.dumps({"ServerURL": guarded, "Username": USER, "Secret": PASSWORD})
+        program.write_text(f"#!/bin/sh\ncat >/dev/null\necho '{answer}'\n")
+        program.chmod(0o755)
+        (user / "config.json").write_text(json.dumps({"credHelpers": {guarded: "fixture"}}))
+        path = f"{user}:{os.environ['PATH']}"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PATH", path)
+            Engine().pull(pushed, {})
+    else:
+        told = subprocess.run(
+            ["docker", "login", "--username", USER, "--password-stdin", guarded],
+            input=PASSWORD,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert told.returncode == 0, told.stderr
+        Engine().pull(pushed, {})
+    assert Engine().image(pushed)
 
 
 def test_the_folder_is_private_and_goes_away(guarded: str) -> None:

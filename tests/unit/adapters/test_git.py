@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -498,3 +499,19 @@ def test_the_times_of_commits_are_told_as_far_as_they_are_here(repository: Path)
     sha = commit(repository)
     assert Checkout(repository).times([sha, "0" * 40, "1" * 64]) == {sha: 1767315845.0}
     assert Checkout(repository).times([]) == {}
+
+
+def test_what_every_build_asks_is_asked_without_gitpython(repository: Path) -> None:
+    first = commit(repository, web="1")
+    second = commit(repository, web="2")
+    (repository / "new").write_text("")
+    asking = (
+        "import sys\nfrom pathlib import Path\nfrom tasks.adapters.git import Checkout\n"
+        "found = Checkout(Path(sys.argv[1]))\n"
+        "print(found.head.sha, found.has(sys.argv[2]), found.origin == '', [p.name for p in found.uncommitted],\n"
+        "      [p.name for p in found.changed_between(sys.argv[2], 'HEAD')], 'git' in sys.modules)\n"
+    )
+    root = Path(__file__).parents[3]
+    command = [sys.executable, "-c", asking, str(repository), first]
+    done = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == [second, "True", "True", "['new']", "['web']", "False"]

@@ -270,7 +270,7 @@ class Checkout:
 
     def commits_between(self, base: str, head: str, limit: int = 20) -> tuple[Commit, ...]:
         """Return up to `limit` commits that `head` has and `base` has not, newest first."""
-        text = self._git("log", f"--max-count={limit}", "--format=%H%x00%cI%x00%s", f"{base}..{head}", "--")
+        text = self._quick("log", f"--max-count={limit}", "--format=%H%x00%cI%x00%s", f"{base}..{head}", "--")
         return tuple(
             Commit(sha=sha, date=date, subject=subject)
             for sha, date, subject in (line.split("\0", 2) for line in text.split("\n") if line)
@@ -283,10 +283,10 @@ class Checkout:
             Both counts; None if history that this shallow clone lacks would be needed to tell.
         """
         between = f"{base}...{head}"
-        counts = self._git("rev_list", "--left-right", "--count", between, "--").split()
+        counts = self._quick("rev-list", "--left-right", "--count", between, "--").split()
         if ends := self._history_ends:
             # Behind a commit that is cut off there may be more, or the place where the two meet.
-            listed = self._git("rev_list", between, "--").split()
+            listed = self._quick("rev-list", between, "--").split()
             if not ends.isdisjoint(listed):
                 return None
         return int(counts[0]), int(counts[1])
@@ -294,7 +294,7 @@ class Checkout:
     @property
     def _history_ends(self) -> frozenset[str]:
         """The commits of a shallow clone that are without their parents."""
-        file = self.top / self._git("rev_parse", "--git-path", "shallow").rstrip("\n")
+        file = self.top / self._quick("rev-parse", "--git-path", "shallow").rstrip("\n")
         try:
             return frozenset(file.read_text().split())
         except OSError:

@@ -15,6 +15,7 @@ import requests
 
 from tests.e2e.conftest import require_vms
 from tests.e2e.vm import LAB, PROJECT, Vm, call, running_vm
+from tests.integration.shop import until
 
 pytestmark = pytest.mark.vm
 
@@ -119,7 +120,15 @@ def test_a_published_port_answers_at_its_address(vm: Vm) -> None:
     vm.docker("run", "-d", "--name", name, "-p", "8000", f"{BUSYBOX}:1", "httpd", "-f", "-p", "8000", "-h", "/etc")
     try:
         port = vm.docker("port", name, "8000").splitlines()[0].rsplit(":", 1)[1]
-        assert "root:" in requests.get(f"http://{vm.address}:{port}/passwd", timeout=10).text
+
+        def listens() -> bool:
+            try:
+                return "root:" in requests.get(f"http://{vm.address}:{port}/passwd", timeout=10).text
+            except requests.ConnectionError:
+                # The container has started, the server in it not yet.
+                return False
+
+        until(listens, "the published port answers")
     finally:
         vm.docker("rm", "-f", name)
 

@@ -230,42 +230,15 @@ class Engine(Images):
             if of == project or connected in created:
                 notice(action, created.get(connected, service), connected or identity)
 
-        with self._events(take) if self._socket else self._events_told(take):
-            yield
-
-    @contextlib.contextmanager
-    def _events(self, take: Callable[[str, str, Mapping[str, str]], None]) -> Iterator[None]:
-        # Not by label: a network's events have none.
-        stream = self._follow("GET", "/events", {"filters": {"event": list(_EVENTS)}})
-
-        def read() -> None:
-            # Whoever waits for health asks for what he hears nothing of, and hears of an engine that is gone.
-            with contextlib.suppress(OnevmError, ValueError):
-                for line in stream.lines():
-                    event = json.loads(line)
-                    actor = event.get("Actor") or {}
-                    take(str(event.get("Action")), str(actor.get("ID")), actor.get("Attributes") or {})
-
-        reading = threading.Thread(target=read, daemon=True)
-        reading.start()
-        try:
-            yield
-        finally:
-            stream.end()
-            reading.join(GRACE_SECONDS)
-
-    @contextlib.contextmanager
-    def _events_told(self, take: Callable[[str, str, Mapping[str, str]], None]) -> Iterator[None]:
-        where = ["-H", self.socket] if self.socket else []
-        args = ["docker", *where, "events", "--format", "{{.Action}}\t{{.Actor.ID}}\t{{json .Actor.Attributes}}"]
-        args += [part for event in _EVENTS for part in ("--filter", f"event={event}")]
-        with lines(args, timeout=PULL_SECONDS) as (stream, child):
+        with self._events() as (told, end):
 
             def read() -> None:
-                for line in stream:
-                    action, identity, attributes = (*line.split("\t", 2), "", "")[:3]
-                    with contextlib.suppress(ValueError):
-                        take(action, identity, json.loads(attributes))
+                # Whoever waits for health asks for what he hears nothing of, and hears of an engine that is gone.
+                with contextlib.suppress(OnevmError, ValueError):
+                    for line in told:
+                        event = json.loads(line)
+                        actor = event.get("Actor") or {}
+                        take(str(event.get("Action")), str(actor.get("ID")), actor.get("Attributes") or {})
 
             reading = threading.Thread(target=read, daemon=True)
             reading.start()
@@ -273,5 +246,18 @@ class Engine(Images):
                 yield
             finally:
                 # A pipe must not be closed while somebody reads it.
-                child.terminate()
+                end()
                 reading.join(GRACE_SECONDS)
+
+    @contextlib.contextmanager
+    def _events(self) -> Iterator[tuple[Iterator[bytes] | Iterator[str], Callable[[], None]]]:
+        """Give the engine's events as lines of JSON, and what ends them."""
+        # Not by label: a network's events have none.
+        if self._socket:
+            stream = self._follow("GET", "/events", {"filters": {"event": list(_EVENTS)}})
+            yield stream.lines(), stream.end
+        else:
+            args = ["docker", "events", "--format", "{{json .}}"]
+            args += [part for event in _EVENTS for part in ("--filter", f"event={event}")]
+            with lines(args, timeout=PULL_SECONDS) as (told, child):
+                yield told, child.terminate

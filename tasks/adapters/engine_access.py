@@ -66,16 +66,10 @@ class Access:
             raise self._explain(error) from None
 
     def _follow(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, Any],
-        *,
-        headers: Mapping[str, str] | None = None,
-        timeout: float = PULL_SECONDS,
+        self, method: str, path: str, query: Mapping[str, Any], headers: Mapping[str, str] | None = None
     ) -> Stream:
         """Return the socket's answer to be: what comes of it as long as something happens."""
-        return Stream(self._socket, method, path, query, headers=headers, timeout=timeout)
+        return Stream(self._socket, method, path, query, headers=headers, timeout=PULL_SECONDS)
 
     def _get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
         answer = self._ask("GET", path, query)

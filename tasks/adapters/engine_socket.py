@@ -12,15 +12,17 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from tasks.adapters.process import at_stop, go_on
 from tasks.core.errors import OnevmError, ToolError
 from tasks.core.versions import OLDEST_ENGINE
+
+T = TypeVar("T")
 
 _DEFAULT = "unix:///var/run/docker.sock"
 # Of the oldest engine that Onevm works with (OLDEST_ENGINE): an older one refuses each question, and says why.
@@ -152,8 +154,10 @@ class Stream:
             _streams.add(self)
         try:
             go_on()
-            with explained(self._where):
-                answer = self._answer()
+            with _explained(self._where):
+                answer = _over_one_that_stands(self._where, self._timeout, self._answer)
+                if answer is None:
+                    return
                 if answer.status >= http.client.BAD_REQUEST:
                     raise _refused(self._where, self._asked, answer.status, answer.read(), self._timeout)
                 while line := answer.readline():
@@ -165,23 +169,20 @@ class Stream:
             if self._connection:
                 self._connection.close()
 
-    def _answer(self) -> http.client.HTTPResponse:
-        if stands := _standing(self._where):
-            with suppress(ConnectionError):
-                return self._answered(stands)
-            forget(self._where)
-        return self._answered(_Connection(self._where, self._timeout))
-
-    def _answered(self, connection: "_Connection") -> http.client.HTTPResponse:
+    def _answer(self, connection: "_Connection") -> http.client.HTTPResponse | None:
+        """Ask over a connection, and return the answer; None if this was ended meanwhile."""
         method, target, headers = self._request
         with _guard:
             self._connection = connection
-        connection.within(self._timeout)
-        connection.request(method, target, headers=dict(headers))
-        if self.is_over:
-            # It was ended before there was something to end.
-            raise ConnectionAbortedError("ended")
-        return connection.getresponse()
+        try:
+            connection.within(self._timeout)
+            connection.request(method, target, headers=dict(headers))
+            # Whoever ended it before there was a connection has closed none.
+            return None if self.is_over else connection.getresponse()
+        except ConnectionError:
+            if self.is_over:
+                return None
+            raise
 
     def end(self) -> None:
         """End it: whoever reads comes to the end, as if the engine had nothing more to say."""
@@ -205,7 +206,7 @@ at_stop(end_streams)
 
 
 @contextmanager
-def explained(where: str) -> Iterator[None]:
+def _explained(where: str) -> Iterator[None]:
     """Explain what goes wrong on the way to an engine.
 
     Raises:
@@ -227,14 +228,19 @@ def explained(where: str) -> Iterator[None]:
 
 
 def _asked(where: str, method: str, path: str, timeout: float) -> tuple[int, bytes]:
-    with explained(where):
-        if (stands := _standing(where)) is not None:
-            try:
-                return _exchanged(stands, method, path, timeout)
-            except ConnectionError:
-                # It was ended since it was last used, as by an engine that was restarted: so were the others.
-                forget(where)
-        return _exchanged(_Connection(where, timeout), method, path, timeout)
+    with _explained(where):
+        return _over_one_that_stands(where, timeout, lambda c: _exchanged(c, method, path, timeout))
+
+
+def _over_one_that_stands(where: str, timeout: float, act: Callable[["_Connection"], T]) -> T:
+    """Do something over a connection that stands, or over a new one if there is none or it has ended."""
+    if (stands := _standing(where)) is not None:
+        try:
+            return act(stands)
+        except ConnectionError:
+            # It was ended since it was last used, as by an engine that was restarted: so were the others.
+            forget(where)
+    return act(_Connection(where, timeout))
 
 
 def _standing(where: str) -> "_Connection | None":

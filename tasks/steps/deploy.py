@@ -7,7 +7,6 @@
 The lock is held from the look to the record. Everything before `switch` changes nothing that runs.
 """
 
-import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -209,13 +208,10 @@ def _afterwards(d: Deployment, release: Release, unused: list[str]) -> None:
 def _executor(
     d: Deployment, aim: target.Target, compose: tuple[str, ...], earlier: Postponed[Records] | None = None
 ) -> Executor:
-    told = threading.Lock()
-
     def waits() -> None:
         """Begin what is needed in the end: nothing else is done while containers are waited for."""
         d.waits()
-        with told:
-            d.measuring.ask()
+        d.measuring.ask()
         if earlier:
             earlier.begin()
 

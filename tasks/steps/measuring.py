@@ -1,5 +1,6 @@
 """What is noted while one stack is deployed, until its release is recorded. Nothing here can fail a deploy."""
 
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from typing import Any, TypeVar
@@ -49,6 +50,7 @@ class Measuring(Struct):
     _of_all: Callable[[], dict[str, int]] | None = None
     _sizes: Future[dict[str, int]] | None = None
     _why: Future[dict[str, str]] | None = None
+    _asking: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, plan: Plan) -> None:
         """Take note of what is about to be done."""
@@ -63,15 +65,19 @@ class Measuring(Struct):
         self._of_all = sizes
 
     def ask(self) -> None:
-        """Begin to ask what is still to be known: there is time for it now, while nothing else is done."""
-        if self._why is None:
-            self._why = self.meanwhile.submit(self.why, self.before)
-            self._pushed = {name: self.meanwhile.submit(bytes_) for name, bytes_ in self.built.items()}
-        for image, layers in list(self._fetched.items()):
-            if layers and image not in self._layers:
-                self._layers[image] = self.meanwhile.submit(self.layers, image)
-        if self._of_all and self._sizes is None:
-            self._sizes = self.meanwhile.submit(self._of_all)
+        """Begin to ask what is still to be known: there is time for it now, while nothing else is done.
+
+        Several threads may say so.
+        """
+        with self._asking:
+            if self._why is None:
+                self._why = self.meanwhile.submit(self.why, self.before)
+                self._pushed = {name: self.meanwhile.submit(bytes_) for name, bytes_ in self.built.items()}
+            for image, layers in self._fetched.items():
+                if layers and image not in self._layers:
+                    self._layers[image] = self.meanwhile.submit(self.layers, image)
+            if self._of_all and self._sizes is None:
+                self._sizes = self.meanwhile.submit(self._of_all)
 
     def causes(self) -> dict[str, str]:
         """Return why images were built, by service: asked meanwhile, or now if nothing was."""

@@ -225,3 +225,15 @@ def test_a_pull_whose_connection_breaks_has_failed(relay: Relay) -> None:
         relay.cut()
         with pytest.raises(OnevmError):
             pulling.result(20)
+
+
+def test_where_there_is_no_socket_events_are_heard_through_the_program(service: str) -> None:
+    project, identity = service.split()
+    engine = Engine()
+    # As for an engine behind `tcp://`.
+    engine._socket = ""
+    with wait.watch(engine, project) as events:
+        listening(events, project)
+        docker("start", identity)
+        until(lambda: events.became_healthy(events.started("web") or ["none"]), "it was heard to become healthy")
+    assert events.started("web") == (identity,)

@@ -82,14 +82,20 @@ def test_docker_commands_of_the_run_are_logged_in(guarded: str) -> None:
     assert docker(*inspect, env=dict(environment)).returncode != 0
 
 
+def bake(host: str, name: str, folder: Path) -> None:
+    """Bake an image of one file, and push it, with the login of a run."""
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    file = folder / "bake.json"
+    file.write_text(json.dumps({"target": {"default": {"context": str(folder), "tags": [name]}}}))
+    with login(settings(host)) as environment:
+        done = docker("buildx", "bake", "--push", "-f", str(file), env=dict(environment))
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_bake_of_the_run_can_push(guarded: str, tmp_path: Path) -> None:
-    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
     name = f"{guarded}/team/pushed:1"
-    (tmp_path / "bake.json").write_text(json.dumps({"target": {"default": {"context": str(tmp_path), "tags": [name]}}}))
     try:
-        with login(settings(guarded)) as environment:
-            done = docker("buildx", "bake", "--push", "-f", str(tmp_path / "bake.json"), env=dict(environment))
-        assert done.returncode == 0, done.stderr
+        bake(guarded, name, tmp_path)
         with RegistryClient.of(settings(guarded)) as client:
             assert client.head("team/pushed", "1")
     finally:
@@ -100,11 +106,7 @@ def test_a_bake_of_the_run_can_push(guarded: str, tmp_path: Path) -> None:
 def pushed(guarded: str, tmp_path: Path) -> Iterator[str]:
     """Give the name of an image in the registry, which this machine's engine has not."""
     name = f"{guarded}/team/to-pull:1"
-    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
-    (tmp_path / "bake.json").write_text(json.dumps({"target": {"default": {"context": str(tmp_path), "tags": [name]}}}))
-    with login(settings(guarded)) as environment:
-        done = docker("buildx", "bake", "--push", "-f", str(tmp_path / "bake.json"), env=dict(environment))
-        assert done.returncode == 0, done.stderr
+    bake(guarded, name, tmp_path)
     docker("image", "rm", "--force", name, env={})
     yield name
     docker("image", "rm", "--force", name, env={})

@@ -1,23 +1,23 @@
 """What a run asks of its VM through the connection: sessions of ssh, and connections to forwarded sockets.
 
-The log of the VM's sshd has their numbers. What they were for is known here: a `ssh` and a `docker` that are found
-before the real ones write down what they are told, and when.
+The log of the VM's sshd has their numbers. What they were for is written down by a program that sshd starts for each
+session, and by a `docker` here that is found before the real one.
 """
 
 import os
 import pkgutil
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 
 from tasks import adapters
-from tests.e2e.listening import listening_ssh
+from tests.e2e.listening import listening
 from tests.e2e.vm import Vm
-from tests.integration.shop import until
 
 SHORT, WORD = 140, 48
 _DOCKER = """#!/bin/sh
@@ -37,7 +37,7 @@ class Asked:
         sessions: commands through them.
         sockets: connections to sockets of the VM that are forwarded.
         commands: what each session was for, in the order of their start, and the `docker` commands that go to a socket.
-            Their seconds are those since the run began to connect.
+            Their seconds are those since the first of them began.
     """
 
     connections: int
@@ -50,7 +50,7 @@ class Sessions:
     """Counts for one VM.
 
     Args:
-        vm: the VM; its sshd is told to log more.
+        vm: the VM; its sshd is told to log more meanwhile.
         folder: an empty folder of our own.
     """
 
@@ -60,52 +60,48 @@ class Sessions:
         self._notes.mkdir()
         self._programs = folder / "bin"
         self._programs.mkdir()
-        listening_ssh(self._programs, self._notes)
         docker = self._programs / "docker"
         docker.write_text(
             _DOCKER.format(notes=shlex.quote(str(self._notes)), real=shlex.quote(shutil.which("docker") or "docker"))
         )
         docker.chmod(0o755)
         self._log = vm.here("/var/log/sshd.log")
-        config, heard = vm.here("/etc/ssh/sshd_config"), self._log.read_text().count("Server listening")
-        config.write_text(config.read_text().replace("LogLevel VERBOSE", "LogLevel DEBUG1"))
-        vm.inside("sh", "-c", "kill -HUP $(cat /run/sshd.pid)")
-        until(lambda: self._log.read_text().count("Server listening") > heard, "sshd has read its configuration")
-        self._seen = self._log.stat().st_size
 
     @property
     def environment(self) -> dict[str, str]:
         """Return the variables with which a run is counted."""
         return {"PATH": f"{self._programs}:{os.environ['PATH']}"}
 
-    def asked(self) -> Asked:
-        """Return what was asked since the last time."""
-        with self._log.open("rb") as log:
-            log.seek(self._seen)
-            said = log.read().decode(errors="replace")
-            self._seen = log.tell()
-        return Asked(
-            connections=said.count("Accepted publickey for "),
-            sessions=said.count(_SESSION),
-            sockets=sum(said.count(kind) for kind in _SOCKETS),
-            commands=tuple(self._purposes()),
-        )
+    @contextmanager
+    def counted(self) -> Iterator[Callable[[], Asked]]:
+        """Count until the end of the block; yields what returns what was asked in it."""
+        with listening(self.vm, "DEBUG1") as told:
+            seen = self._log.stat().st_size
 
-    def _purposes(self) -> Iterator[str]:
-        notes = [(path.stat().st_mtime, path) for path in self._notes.iterdir()]
-        began = None
-        for at, note in sorted(notes):
-            words = note.read_text(errors="replace").rstrip("\0").split("\0")
+            def asked() -> Asked:
+                with self._log.open("rb") as log:
+                    log.seek(seen)
+                    said = log.read().decode(errors="replace")
+                return Asked(
+                    connections=said.count("Accepted publickey for "),
+                    sessions=said.count(_SESSION),
+                    sockets=sum(said.count(kind) for kind in _SOCKETS),
+                    commands=tuple(self._purposes(told)),
+                )
+
+            yield asked
+
+    def _purposes(self, told: Path) -> Iterator[str]:
+        notes = sorted((path.stat().st_mtime, path) for folder in (self._notes, told) for path in folder.iterdir())
+        for at, note in notes:
+            said = note.read_text(errors="replace").rstrip("\0")
             note.unlink()
+            words = said.split("\0")
             if words[0] != "docker":
-                began = began or at
-            said = None
-            if words[0] == "ssh":
-                said = purpose(words[1])
-            elif words[0] == "docker" and "-H" in words:
-                said = purpose(shlex.join(w for w in words[1:] if w != "-H" and not w.startswith("unix://")))
-            if said:
-                yield f"{at - (began or at):6.2f} s  {words[0]:6}  {said}"
+                yield f"{at - notes[0][0]:6.2f} s  session  {purpose(said)}"
+            elif "-H" in words:
+                line = shlex.join(w for w in words[1:] if w != "-H" and not w.startswith("unix://"))
+                yield f"{at - notes[0][0]:6.2f} s  docker   {purpose(line)}"
 
 
 @cache

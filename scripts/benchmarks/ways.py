@@ -106,11 +106,12 @@ class Bench:
 
     def deploy(self, case: str, *words: str) -> None:
         """Measure one round of Onevm, and count what it asked of the VM."""
-        if self.sessions:
-            self.sessions.asked()
-        self.timed(case, "d", lambda: self.onevm(*words))
-        if self.sessions:
-            self.found.asked.setdefault(case, []).append(self.sessions.asked())
+        if not self.sessions:
+            self.timed(case, "d", lambda: self.onevm(*words))
+            return
+        with self.sessions.counted() as asked:
+            self.timed(case, "d", lambda: self.onevm(*words))
+            self.found.asked.setdefault(case, []).append(asked())
 
     def changes(self) -> dict[str, Callable[[], object]]:
         """Return, by case, what is changed before a deploy."""
@@ -239,7 +240,7 @@ def show(found: Found, services: int, link: Link, console: Console) -> None:
     for case in (case for case in CASES if case in found.asked):
         console.print(counts(found, case))
     for changed in found.asked.get("one service changed", [])[-1:]:
-        console.print("one service changed, by the second since the connection was begun:")
+        console.print("one service changed, by the second since the first session:")
         for command in changed.commands:
             console.print(f"  {command}", markup=False, soft_wrap=True)
 

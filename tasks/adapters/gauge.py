@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from tasks.adapters.process import Child
+from tasks.adapters.process import Running
 from tasks.core.measured import Resources, Sample, resources
 
 LOOK_SECONDS = 0.5
@@ -90,7 +90,7 @@ class Told:
         child: the command that it talks through; nobody else reads what it says any more.
     """
 
-    def __init__(self, child: Child) -> None:
+    def __init__(self, child: Running) -> None:
         self._child = child
         self._text = b""
         if child.stdout:

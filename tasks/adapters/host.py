@@ -169,7 +169,7 @@ class RemoteHost:
 
     def address_of(self, host: str, port: int) -> str:
         """Return a local socket that reaches an address as seen from the VM."""
-        return self.transport.forward(f"{host}:{port}")
+        return self.transport.forward(host, port)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from msgspec import Struct
 
@@ -27,10 +27,73 @@ from tasks.core.secret import Secret
 TAIL_LINES = 15
 GRACE_SECONDS = 5.0
 LOOK_SECONDS = 0.5
+TimeoutExpired = subprocess.TimeoutExpired
 
-Child = subprocess.Popen[bytes]
 
-_running: set[subprocess.Popen[bytes]] = set()
+class Running(Protocol):
+    """A command that was started: a program here (`Child`), or one on a host (`mux.Session`).
+
+    Attributes:
+        refusal: why it was not begun at all; empty if it was.
+        stdin, stdout, stderr: its pipes.
+        returncode: its exit code once it has ended.
+    """
+
+    @property
+    def refusal(self) -> str: ...  # noqa: D102
+
+    @property
+    def stdin(self) -> IO[bytes] | None: ...  # noqa: D102
+
+    @property
+    def stdout(self) -> IO[bytes] | None: ...  # noqa: D102
+
+    @property
+    def stderr(self) -> IO[bytes] | None: ...  # noqa: D102
+
+    @property
+    def returncode(self) -> int | Any: ...  # noqa: D102
+
+    def poll(self) -> int | None:
+        """Return its exit code; None while it runs."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it has ended; see `subprocess.Popen.wait`."""
+        ...
+
+    def communicate(self, data: bytes | None, timeout: float, /) -> tuple[bytes, bytes]:
+        """Write its input, and return its output and errors; see `subprocess.Popen.communicate`."""
+        ...
+
+    def cut(self, number: signal.Signals, /) -> None:
+        """End it, and what it started."""
+        ...
+
+    def close(self) -> None:
+        """Close its pipes; it has ended."""
+        ...
+
+
+class Child(subprocess.Popen[bytes]):
+    """A program in a session of its own."""
+
+    refusal = ""
+
+    def cut(self, number: signal.Signals) -> None:
+        """Send a signal to it and to what it started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    def close(self) -> None:
+        """Close its pipes."""
+        for pipe in (self.stdin, self.stdout, self.stderr):
+            if pipe:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+
+_running: set[Running] = set()
 # A signal stops all, and may come while the main thread holds it.
 _guard = threading.RLock()
 _stopping = threading.Event()
@@ -92,7 +155,7 @@ def start(
     stdin: bool = False,
     merge: bool = False,
     survive: Sequence[int] | None = None,
-) -> subprocess.Popen[bytes]:
+) -> Child:
     """Start a program; `finish` must be called with it. `run` and `lines` do both.
 
     Args:
@@ -122,47 +185,44 @@ def start(
         start_new_session=True,
     )
     if survive is None:
-        with _guard:
-            _running.add(child)
-        if _stopping.is_set():
-            # `stop_all` came between its start and its entry.
-            _kill(child, signal.SIGTERM)
+        keep(child)
     return child
 
 
-def _started(args: list[str], **more: Any) -> subprocess.Popen[bytes]:
-    def popen() -> subprocess.Popen[bytes]:
-        return subprocess.Popen(args, **more)
+def keep(running: Running) -> None:
+    """Remember something that was started, so that `stop_all` ends it."""
+    with _guard:
+        _running.add(running)
+    if _stopping.is_set():
+        # `stop_all` came between its start and its entry.
+        running.cut(signal.SIGTERM)
+
+
+def _started(args: list[str], **more: Any) -> Child:
+    def popen() -> Child:
+        return Child(args, **more)
 
     return popen() if threading.current_thread() is threading.main_thread() else _starter().submit(popen).result()
 
 
-def _kill(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, number)
-
-
-def finish(child: subprocess.Popen[bytes]) -> None:
-    """End a child that still runs (SIGTERM, then SIGKILL to its whole session) and forget it."""
-    if child.poll() is None:
-        _kill(child, signal.SIGTERM)
+def finish(running: Running) -> None:
+    """End what still runs (SIGTERM, then SIGKILL to its whole session) and forget it."""
+    if running.poll() is None:
+        running.cut(signal.SIGTERM)
         try:
-            child.wait(GRACE_SECONDS)
+            running.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
-            _kill(child, signal.SIGKILL)
-            child.wait()
-    for pipe in (child.stdin, child.stdout, child.stderr):
-        if pipe:
-            with contextlib.suppress(OSError):
-                pipe.close()
+            running.cut(signal.SIGKILL)
+            running.wait()
+    running.close()
     with _guard:
-        _running.discard(child)
+        _running.discard(running)
 
 
-def ended(child: Child, seconds: float) -> bool:
-    """Wait some seconds for a child; returns whether it has ended."""
+def ended(running: Running, seconds: float) -> bool:
+    """Wait some seconds for something that was started; returns whether it has ended."""
     try:
-        child.wait(seconds)
+        running.wait(seconds)
     except subprocess.TimeoutExpired:
         return False
     return True
@@ -179,9 +239,9 @@ def stop_all() -> None:
     for cut in _cuts:
         cut()
     with _guard:
-        children = list(_running)
-    for child in children:
-        _kill(child, signal.SIGTERM)
+        all_of_them = list(_running)
+    for running in all_of_them:
+        running.cut(signal.SIGTERM)
 
 
 def go_on() -> None:
@@ -228,7 +288,7 @@ def run(
 
 
 def completed(
-    child: Child,
+    child: Running,
     args: Sequence[str],
     *,
     timeout: float,
@@ -237,10 +297,10 @@ def completed(
     errors: str = "replace",
     survive: bool = False,
 ) -> Completed:
-    """Bring a child that was started to its end, as `run` does.
+    """Bring what was started to its end, as `run` does.
 
     Args:
-        child: the child.
+        child: what was started.
         args: the command that it is, for messages.
         timeout: seconds after which it is ended.
         data: for its standard input, which is closed then.
@@ -257,7 +317,7 @@ def completed(
     except subprocess.TimeoutExpired as expired:
         if child.poll() is not None:
             # It left others behind, which hold its pipes open.
-            _kill(child, signal.SIGKILL)
+            child.cut(signal.SIGKILL)
         text = (expired.stderr or b"").decode(errors="replace")
         raise CommandFailed(args, returncode=None, stderr=text, limit=timeout) from None
     except (SystemExit, KeyboardInterrupt):
@@ -272,7 +332,7 @@ def completed(
     return Completed(returncode=child.returncode, stdout=out.decode(errors=errors), stderr=text)
 
 
-def _left_alone(child: Child, data: bytes | None, timeout: float) -> tuple[bytes, bytes]:
+def _left_alone(child: Running, data: bytes | None, timeout: float) -> tuple[bytes, bytes]:
     """Wait for a child that `stop_all` does not end: when we leave, a thread that waits for it must learn of that."""
     until = time.monotonic() + timeout
     while True:
@@ -293,13 +353,13 @@ def lines(
     timeout: float,
     env: Mapping[str, str | Secret] | None = None,
     cwd: str | Path | None = None,
-) -> Iterator[tuple[Iterator[str], subprocess.Popen[bytes]]]:
+) -> Iterator[tuple[Iterator[str], Child]]:
     """Start a command and give its lines (standard output and error, merged) as they come.
 
     The child is ended on leaving, and after `timeout` seconds; its exit code is `child.wait()` after the lines.
     """
     child = start(args, env=env, cwd=cwd, merge=True)
-    watchdog = threading.Timer(timeout, _kill, (child, signal.SIGKILL))
+    watchdog = threading.Timer(timeout, child.cut, (signal.SIGKILL,))
     watchdog.daemon = True
     watchdog.start()
     try:
@@ -323,7 +383,7 @@ def piped(args: Sequence[str], *, timeout: float) -> Iterator[IO[bytes]]:
 
     def strike() -> None:
         struck.set()
-        _kill(child, signal.SIGKILL)
+        child.cut(signal.SIGKILL)
 
     watchdog = threading.Timer(timeout, strike)
     watchdog.daemon = True

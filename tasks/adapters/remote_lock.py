@@ -8,6 +8,7 @@ next owner waits for. So it can never go stale, and nobody ever unlocks by hand.
 import base64
 import contextlib
 import json
+import signal
 import threading
 import time
 import uuid
@@ -18,7 +19,7 @@ from pathlib import PurePosixPath
 from tasks.adapters import gauge
 from tasks.adapters.gauge import Gauge, Told
 from tasks.adapters.lock import sentence
-from tasks.adapters.process import Child, ended
+from tasks.adapters.process import Running, ended
 from tasks.adapters.ssh import Ssh
 from tasks.adapters.ssh_line import CONNECT_SECONDS
 from tasks.core.errors import OnevmError
@@ -79,7 +80,7 @@ def held(
     session_until = time.monotonic() + CONNECT_SECONDS
     while True:
         with ssh.line.for_a_lock(command) as child, _beating(child):
-            said = _take(ssh, child, folder.name, wait_seconds, waiting)
+            said = _take(child, folder.name, wait_seconds, waiting)
             if said is not None and ssh.line.leaves_room(child):
                 ssh.held, ssh.keeper = (str(folder / "lock"), token), child
                 try:
@@ -92,7 +93,7 @@ def held(
 
 
 @contextmanager
-def _beating(child: Child) -> Iterator[None]:
+def _beating(child: Running) -> Iterator[None]:
     stop = threading.Event()
     beating = threading.Thread(target=_beat, args=(child, stop), daemon=True)
     beating.start()
@@ -103,19 +104,19 @@ def _beating(child: Child) -> Iterator[None]:
         beating.join()
 
 
-def _beat(child: Child, stop: threading.Event) -> None:
+def _beat(child: Running, stop: threading.Event) -> None:
     with contextlib.suppress(OSError, ValueError):
         while not stop.wait(BEAT_SECONDS) and child.stdin:
             child.stdin.write(b".")
             child.stdin.flush()
 
 
-def _take(ssh: Ssh, child: Child, stack: str, wait_seconds: float, waiting: Callable[[str], None]) -> str | None:
+def _take(child: Running, stack: str, wait_seconds: float, waiting: Callable[[str], None]) -> str | None:
     """Wait for the lock; returns what the script said, or None if there was no session to wait in."""
     deadline = time.monotonic() + wait_seconds
     who = "another run is at it"
     # Only ended: its pipes are read here, and closed by who started it.
-    giving_up = threading.Timer(max(wait_seconds, 0.5), child.terminate)
+    giving_up = threading.Timer(max(wait_seconds, 0.5), child.cut, (signal.SIGTERM,))
     giving_up.daemon = True
     try:
         for raw in child.stdout or ():
@@ -138,7 +139,7 @@ def _take(ssh: Ssh, child: Child, stack: str, wait_seconds: float, waiting: Call
     finally:
         giving_up.cancel()
     words = child.stderr.read().decode(errors="replace").strip() if child.stderr and ended(child, 1.0) else ""
-    if ssh.line.refused_session(child.returncode, words):
+    if child.refusal:
         return None
     if words:
         raise OnevmError(

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from tasks.adapters import later
-from tasks.adapters.process import Child, finish
+from tasks.adapters.process import Running, finish
 
 # A shell reads what is no file byte by byte, so it takes nothing of what follows. Input that ends before the line is
 # of somebody who is gone: half a command is none.
@@ -29,11 +29,11 @@ class Spares:
         end: the line that ends a command; no command has it.
     """
 
-    def __init__(self, start: Callable[[Sequence[str]], Child], end: str) -> None:
+    def __init__(self, start: Callable[[Sequence[str]], Running], end: str) -> None:
         self._start = start
         self._end = end
         self._guard = threading.Lock()
-        self._waiting: list[Child] = []
+        self._waiting: list[Running] = []
         self._over = False
 
     def close(self) -> None:
@@ -61,7 +61,7 @@ class Spares:
                     return
                 self._waiting.append(self._new())
 
-    def take(self) -> Child:
+    def take(self) -> Running:
         """Return a session that can be given a command: one that waits, else a new one."""
         with self._guard:
             while self._waiting:
@@ -73,7 +73,7 @@ class Spares:
                 finish(child)
         return self._new()
 
-    def _new(self) -> Child:
+    def _new(self) -> Running:
         return self._start(["sh", "-c", _BECOME, self._end])
 
     def said(self, words: Sequence[str]) -> bytes:
@@ -81,7 +81,7 @@ class Spares:
         return f"exec {shlex.join(words)}\n{self._end}\n".encode()
 
 
-def tell(child: Child, said: bytes) -> None:
+def tell(child: Running, said: bytes) -> None:
     """Tell a session something, and leave its input open; if it has ended, that is seen by its exit code."""
     if child.stdin:
         with contextlib.suppress(OSError):

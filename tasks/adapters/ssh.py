@@ -4,8 +4,9 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from tasks.adapters.process import Child, CommandFailed, Completed
-from tasks.adapters.ssh_line import LOST, NOTICE_SECONDS, Line, line_to
+from tasks.adapters.mux import LOST
+from tasks.adapters.process import CommandFailed, Completed, Running
+from tasks.adapters.ssh_line import NOTICE_SECONDS, Line, line_to
 from tasks.adapters.transport import NAMELESS, SAID
 from tasks.core.errors import OnevmError
 from tasks.core.secret import Secret
@@ -34,7 +35,7 @@ class Ssh:
         self.line = line
         self.name = line.name
         self.held: tuple[str, str] | None = None
-        self.keeper: Child | None = None
+        self.keeper: Running | None = None
 
     def expect(self, commands: int) -> None:
         """Prepare for commands that will follow soon."""
@@ -84,7 +85,8 @@ class Ssh:
                 raise self.line.lost(failed.stderr) from None
             raise CommandFailed(args, returncode=failed.returncode, stderr=failed.stderr, limit=timeout) from None
         if check and done.returncode:
-            if done.returncode == LOST or self.line.is_lost():
+            # So ends, too, what was killed there.
+            if self.line.is_lost(NOTICE_SECONDS if done.returncode == LOST else 0.0):
                 raise self.line.lost(done.stderr)
             raise CommandFailed(args, returncode=done.returncode, stderr=done.stderr, limit=timeout)
         return done
@@ -113,9 +115,9 @@ class Ssh:
         """See `Line.usual_socket`."""
         return self.line.usual_socket
 
-    def forward(self, remote: str) -> str:
+    def forward(self, host: str, port: int | None = None) -> str:
         """Make a socket of the VM reachable here; see `Line.forward`."""
-        return self.line.forward(remote)
+        return self.line.forward(host, port)
 
 
 _WITH_VARIABLES = """while IFS= read -r line && [ -n "$line" ]; do eval "$line"; done; exec "$@"

@@ -1,12 +1,11 @@
 """One SSH connection to a VM: the system's OpenSSH, and so one handshake per run.
 
-`~/.ssh/config`, agents, jump hosts and known_hosts work because it is the user's own `ssh`. The first `ssh` is the
-master; every command and every forwarded socket goes through it.
+`~/.ssh/config`, agents, jump hosts and known_hosts work because it is the user's own `ssh`. It is the master of its
+connection; every command and every forwarded socket is asked of it (mux.py).
 """
 
 import contextlib
 import os
-import shlex
 import tempfile
 import threading
 import time
@@ -14,16 +13,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.adapters import temporary
-from tasks.adapters.process import Child, Completed, completed, ended, finish, run, start
+from tasks.adapters import mux, temporary
+from tasks.adapters.process import Child, Completed, Running, completed, ended, finish, start
 from tasks.adapters.spare import Spares, tell
 from tasks.adapters.turns import Turns
 from tasks.core.errors import OnevmError
 from tasks.core.secret import Secret
 
 CONNECT_SECONDS = 15
-CONTROL_SECONDS = 10
 LONGEST_TEMPORARY = 60
+CONTROL = "c"
 NOTICE_SECONDS = 1.0  # a socket of a connection that breaks is closed a moment before its process ends
 # A default sshd allows a connection 10 sessions: some for commands, the others for the locks of stacks.
 MOST_COMMANDS = 6
@@ -38,7 +37,6 @@ _OPTIONS = (
     "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_SECONDS}", "-o", "ServerAliveInterval=5",
     "-o", "ServerAliveCountMax=3", "-o", "ForwardX11=no", "-o", "ForwardAgent=no",
 )  # fmt: skip
-LOST = 255
 
 
 class Line:
@@ -56,8 +54,7 @@ class Line:
         self.destination = destination
         self._master = master
         self._folder = folder
-        # Our ssh says so when the master gave it none: then nothing was begun on the VM. No command there knows it.
-        self._no_session = f"no session in {folder.name}"
+        self._control = folder / CONTROL
         self._commands = Turns(MOST_COMMANDS)
         end = f"end of a command in {folder.name}"
         self._spares, self._lock_spares = Spares(self._session, end), Spares(self._session, end)
@@ -65,16 +62,11 @@ class Line:
         self._guard = threading.Lock()
         self._forwards = 0
         self._locks = 0
-        self._taken: set[Child] = set()
-        self._kept: set[Child] = set()
+        self._taken: set[Running] = set()
+        self._kept: set[Running] = set()
         # So many sessions of locks are known to leave room for commands.
         self._proven = 1
         self._fewer_locks = threading.Condition()
-
-    def _command(self, *args: str) -> list[str]:
-        # Without its master ssh would quietly make a connection of its own, and another for every command.
-        only = ["-o", f"ProxyCommand=sh -c 'echo {self._no_session} >&2; exit 1'"]
-        return ["ssh", *_config_flags(), "-S", str(self._folder / "c"), *only, *_OPTIONS, *args]
 
     def close(self) -> None:
         """Give the sessions back that wait for a command."""
@@ -119,34 +111,28 @@ class Line:
         """
         with self._commands.turn() as turn:
             while True:
-                done = self._asked(words, timeout, data)
-                if not self.refused_session(done.returncode, done.stderr):
+                session, done = self._asked(words, timeout, data)
+                if not session.refusal:
                     return done
                 if not turn.again(timeout):
-                    raise self.no_session(timeout, done.stderr)
+                    raise self.no_session(timeout, session.refusal)
 
-    def _session(self, words: Sequence[str]) -> Child:
-        return start(self._command(self.destination, "--", shlex.join(words)), stdin=True)
+    def _session(self, words: Sequence[str]) -> Running:
+        try:
+            return mux.session(self._control, words, os.environ)
+        except OSError as error:
+            raise self.lost(str(error)) from None
 
-    def _asked(self, words: Sequence[str], timeout: float, data: bytes | Secret | None = None) -> Completed:
+    def _asked(
+        self, words: Sequence[str], timeout: float, data: bytes | Secret | None = None
+    ) -> tuple[Running, Completed]:
         session = self._spares.take()
         own = data.reveal().encode() if isinstance(data, Secret) else data or b""
-        return completed(session, words, timeout=timeout, data=self._spares.said(words) + own, check=False)
-
-    def refused_session(self, code: int | None, words: str) -> bool:
-        """Whether a command ended because sshd granted it no session: nothing was begun on the VM.
-
-        Raises:
-            OnevmError: it is the connection that is lost.
-        """
-        if code != LOST or self._no_session not in words:
-            return False
-        if self.is_lost(NOTICE_SECONDS) or not (self._folder / "c").exists():
-            raise self.lost(words)
-        return True
+        said = self._spares.said(words) + own
+        return session, completed(session, words, timeout=timeout, data=said, check=False)
 
     @contextmanager
-    def for_a_lock(self, words: Sequence[str]) -> Iterator[Child]:
+    def for_a_lock(self, words: Sequence[str]) -> Iterator[Running]:
         """Start a command whose life is bound to its standard input, and end it with the block."""
         with self._fewer_locks:
             self._fewer_locks.wait_for(lambda: self._locks < MOST_LOCKS)
@@ -166,7 +152,7 @@ class Line:
                 self._fewer_locks.notify_all()
             self._commands.one_more()
 
-    def leaves_room(self, child: Child) -> bool:
+    def leaves_room(self, child: Running) -> bool:
         """Whether there are sessions for commands besides those of the locks; else that of `child` is given back.
 
         The first lock has to do with what there is: the others give way to it. Of those that were taken at once, one
@@ -180,8 +166,8 @@ class Line:
         with self._guard:
             taken = len(self._taken)
             if self._kept and self._locks > self._proven:
-                done = self._asked(["true"], CONNECT_SECONDS)
-                if self.refused_session(done.returncode, done.stderr):
+                session, _ = self._asked(["true"], CONNECT_SECONDS)
+                if session.refusal:
                     self._taken.discard(child)
                     _let_go(child)
                     return False
@@ -212,25 +198,39 @@ class Line:
         # Not where the user's configuration clears forwardings.
         return str(local) if local.exists() else ""
 
-    def forward(self, remote: str) -> str:
+    def forward(self, host: str, port: int | None = None) -> str:
         """Make a socket of the VM reachable here.
 
         Args:
-            remote: a path on the VM, or `host:port` as seen from it.
+            host: a name or address as seen from the VM; without a port the path of a Unix socket there.
+            port: the port.
 
         Returns:
             The path of the local Unix socket.
+
+        Raises:
+            OnevmError: the connection is lost, or allows no forwarding.
         """
-        if remote == USUAL_SOCKET and self.usual_socket:
+        if port is None and host == USUAL_SOCKET and self.usual_socket:
             return self.usual_socket
         with self._guard:
             self._forwards += 1
             local = self._folder / f"f{self._forwards}"
-        run(self._command("-O", "forward", "-L", f"{local}:{remote}", self.destination), timeout=CONTROL_SECONDS)
+        try:
+            mux.forward(self._control, local, host, port)
+        except OSError as error:
+            if self.is_lost(NOTICE_SECONDS):
+                raise self.lost(str(error)) from None
+            there = host if port is None else f"{host}:{port}"
+            raise OnevmError(
+                f"host {self.name}: {there} cannot be forwarded",
+                detail=str(error),
+                next_step=f"see what `ssh -L {local}:{there} {self.destination}` says",
+            ) from None
         return str(local)
 
 
-def _let_go(child: Child) -> None:
+def _let_go(child: Running) -> None:
     if child.stdin:
         with contextlib.suppress(OSError):
             child.stdin.close()
@@ -255,12 +255,12 @@ def line_to(name: str, destination: str) -> Iterator[Line]:
     place = None if len(tempfile.gettempdir()) <= LONGEST_TEMPORARY else "/tmp"  # noqa: S108
     temporary.sweep(place)
     with temporary.folder("ssh", place) as folder:
-        command = ["ssh", *_config_flags(), "-M", "-N", "-S", str(folder / "c"), *_OPTIONS]
+        command = ["ssh", *_config_flags(), "-M", "-N", "-S", str(folder / CONTROL), *_OPTIONS]
         command += ["-o", "ControlPersist=no", "-o", "ExitOnForwardFailure=no"]
         command += ["-L", f"{folder / 'f0'}:{USUAL_SOCKET}", destination]
         master = start(command)
         try:
-            _await(master, folder / "c", name, destination)
+            _await(master, folder / CONTROL, name, destination)
             line = Line(name, destination, master, folder)
             try:
                 yield line

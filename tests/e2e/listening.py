@@ -1,13 +1,18 @@
-"""An `ssh` that is found before the real one, and writes down what each session is told to be."""
+"""What sessions of a VM are told to be: its sshd starts a program for each that listens, and becomes the command."""
 
-import shlex
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-# The connection itself, and what forwards a socket, have no command, and become what they are called. Sessions may wait
-# for the command that their input begins with (tasks/adapters/spare.py); what no command came to is not noted.
-_SSH = """#!/bin/sh
-case " $* " in *" -- "*) ;; *) : >{notes}/$$; exec {real} "$@";; esac
+from tests.e2e.vm import Vm
+from tests.integration.shop import until
+
+# Where the notes are on the VM: a file for each session, with its command.
+NOTES = "/srv/notes"
+_PROGRAM = "/srv/listening"
+# Sessions may wait for the command that their input begins with (tasks/adapters/spare.py); what no command came to is
+# not noted.
+_LISTENING = f"""#!/bin/sh
 {{
   c=
   while IFS= read -r l; do
@@ -15,20 +20,34 @@ case " $* " in *" -- "*) ;; *) : >{notes}/$$; exec {real} "$@";; esac
     c="$c$l
 "
   done
-  [ -z "$c" ] || printf 'ssh\\0%s' "${{c#exec }}" >{notes}/$$
+  [ -z "$c" ] || printf %s "${{c#exec }}" >{NOTES}/$$
   printf '%s%s\\n' "$c" "$l"
   exec cat
-}} | {real} "$@"
+}} | sh -c "$SSH_ORIGINAL_COMMAND"
 """
 
 
-def listening_ssh(folder: Path, notes: Path) -> None:
-    """Write the program.
+def configure_sshd(vm: Vm, text: str) -> str:
+    """Give a VM's sshd another configuration, which new connections have; returns what it was before."""
+    config, log = vm.here("/etc/ssh/sshd_config"), vm.here("/var/log/sshd.log")
+    before, heard = config.read_text(), log.read_text().count("Server listening")
+    config.write_text(text)
+    vm.inside("sh", "-c", "kill -HUP $(cat /run/sshd.pid)")
+    until(lambda: log.read_text().count("Server listening") > heard, "sshd has read its configuration")
+    return before
 
-    Args:
-        folder: where it goes.
-        notes: the folder of its notes, a file for each start of it: `ssh`, NUL and the command, or nothing.
-    """
-    program = folder / "ssh"
-    program.write_text(_SSH.format(notes=shlex.quote(str(notes)), real=shlex.quote(shutil.which("ssh") or "ssh")))
+
+@contextmanager
+def listening(vm: Vm, log_level: str = "VERBOSE") -> Iterator[Path]:
+    """Note what every session is told to be, until the end of the block; yields the folder of the notes, from here."""
+    notes, program = vm.here(NOTES), vm.here(_PROGRAM)
+    notes.mkdir(exist_ok=True)
+    notes.chmod(0o777)
+    program.write_text(_LISTENING)
     program.chmod(0o755)
+    config = vm.here("/etc/ssh/sshd_config").read_text().replace("LogLevel VERBOSE", f"LogLevel {log_level}")
+    before = configure_sshd(vm, f"ForceCommand {_PROGRAM}\n{config}")
+    try:
+        yield notes
+    finally:
+        configure_sshd(vm, before)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tasks.adapters import ssh
-from tasks.adapters.ssh_line import LOST
 from tasks.core.errors import OnevmError
+from tests.e2e.listening import configure_sshd
 from tests.e2e.remote import RemoteShop
 from tests.e2e.vm import Vm
 from tests.integration.several import several
@@ -22,18 +22,10 @@ COMMANDS = 6
 @pytest.fixture
 def allow(vm: Vm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
     """Give a function that sets how many sessions a connection may have; afterwards as before."""
-    config, log = vm.here("/etc/ssh/sshd_config"), vm.here("/var/log/sshd.log")
-    before = config.read_text()
-
-    def configure(text: str) -> None:
-        config.write_text(text)
-        times = log.read_text().count("Server listening")
-        vm.inside("sh", "-c", "kill -HUP $(cat /run/sshd.pid)")
-        until(lambda: log.read_text().count("Server listening") > times, "sshd has read its configuration")
-
+    before = vm.here("/etc/ssh/sshd_config").read_text()
     monkeypatch.setenv("ONEVM_SSH_CONFIG", str(vm.ssh_config))
-    yield lambda sessions: configure(f"MaxSessions {sessions}\n{before}")
-    configure(before)
+    yield lambda sessions: (configure_sshd(vm, f"MaxSessions {sessions}\n{before}"), None)[1]
+    configure_sshd(vm, before)
 
 
 def test_commands_wait_until_they_are_granted_a_session_and_run_once(vm: Vm, allow: Callable[[int], None]) -> None:
@@ -70,14 +62,6 @@ def test_a_session_that_is_never_granted_is_an_explained_failure(vm: Vm, allow: 
             connection.run(["true"], timeout=2)
         assert "MaxSessions" in caught.value.next_step
         assert "exec:" not in caught.value.detail
-
-
-def test_a_command_that_says_what_our_ssh_would_is_not_run_again(vm: Vm, allow: Callable[[int], None]) -> None:
-    allow(10)
-    with ssh.connected("prod", vm.destination) as connection:
-        done = connection.run(["sh", "-c", "echo no session in >&2; exit 255"], timeout=20, check=False)
-    assert done.returncode == LOST
-    assert done.stderr == "no session in\n"
 
 
 @pytest.mark.parametrize("sessions", [10, 2])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.listening import listening_ssh
+from tests.e2e.listening import NOTES, listening
 from tests.e2e.remote import RemoteShop, opened
 from tests.e2e.vm import Vm
 from tests.integration.shop import Ran
@@ -17,22 +17,27 @@ BLOB = 400_000
 
 
 @pytest.fixture
+def listened(vm: Vm) -> Iterator[None]:
+    with listening(vm):
+        yield
+
+
+@pytest.fixture
 def shop(vm: Vm, tmp_path: Path) -> Iterator[RemoteShop]:
     with opened(vm, tmp_path, "ab") as found:
-        (found.folder / "notes").mkdir()
-        listening_ssh(found.folder / "bin", found.folder / "notes")
         yield found
 
 
 def calls(shop: RemoteShop, *args: str) -> tuple[Ran, list[str]]:
     """Run a command; what it said, and what sessions were told to be."""
-    notes = shop.folder / "notes"
+    notes = shop.vm.here(NOTES)
     for note in notes.iterdir():
         note.unlink()
     ran = shop.doit(*args).ok()
-    return ran, [text for note in notes.iterdir() if (text := note.read_text())]
+    return ran, [note.read_text() for note in notes.iterdir()]
 
 
+@pytest.mark.usefixtures("listened")
 def test_a_deploy_knows_what_it_cost_the_vm_at_no_session_of_its_own(shop: RemoteShop, vm: Vm) -> None:
     calls(shop, "deploy")
     (shop.repo / "b" / "blob").write_bytes(os.urandom(BLOB))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tasks.adapters import process
-from tasks.adapters.process import CommandFailed, finish, lines, run, start, tail
+from tasks.adapters.process import Child, CommandFailed, finish, lines, run, start, tail
 from tasks.core.errors import ToolError
 from tasks.core.secret import Secret
 
@@ -168,7 +168,7 @@ def test_lines_end_when_the_time_is_over() -> None:
 
 def test_a_child_outlives_the_thread_that_started_it() -> None:
     """The kernel's parent-death signal is about threads; a pool's end must not end a connection."""
-    found: list[subprocess.Popen[bytes]] = []
+    found: list[Child] = []
 
     def begin() -> None:
         found.append(start(["sh", "-c", "echo ready; read x; echo $x"], stdin=True))

@@ -1,31 +1,14 @@
 """Giving up a lock that somebody else keeps; its holder on the VM is a shell of this machine here."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import cast
 
 import pytest
 
 from tasks.adapters import remote_lock
 from tasks.adapters.process import finish, start
-from tasks.adapters.ssh import Ssh
 from tasks.core.errors import OnevmError
 
 ROUNDS = 20
-
-
-class Line:
-    """A connection whose sshd refuses no session."""
-
-    def refused_session(self, code: int | None, words: str) -> bool:
-        """Whether it did."""
-        del code, words
-        return False
-
-
-class Connection:
-    """What the lock asks of a connection while it waits."""
-
-    line = Line()
 
 
 def given_up(_: int) -> tuple[list[str], str]:
@@ -33,7 +16,7 @@ def given_up(_: int) -> tuple[list[str], str]:
     child = start(["sh", "-c", 'echo "HELD {}"; exec sleep 60'], stdin=True)
     try:
         with pytest.raises(OnevmError) as caught:
-            remote_lock._take(cast("Ssh", Connection()), child, "shop", 0.6, said.append)
+            remote_lock._take(child, "shop", 0.6, said.append)
     finally:
         finish(child)
     return said, caught.value.what

@@ -34,7 +34,7 @@ def plan() -> None:
 def _plan() -> None:
     r = run.run()
     scopes = selection.current().scopes.get("plan") or dict.fromkeys(r.project.stacks)
-    plans = [planning.plan(r, r.project.stacks[name], only) for name, only in sorted(scopes.items())]
+    plans = planning.plans(r, dict(sorted(scopes.items())))
     if variables.as_json():
         r.screen.document({"schema": 1, "stacks": [_document(p) for p in plans]})
     else:

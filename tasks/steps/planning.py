@@ -1,6 +1,8 @@
 """What `doit plan` says: everything a deploy would do, found out without changing anything."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
 
 from msgspec import Struct, field
 
@@ -13,6 +15,7 @@ from tasks.core.release import Release, ReleasedService
 from tasks.core.rollout import Rollout
 from tasks.core.values import replace
 from tasks.steps import bases, early, moved, on_host, ready, recorded, run, target, variables, why
+from tasks.steps.candidate import Candidate
 from tasks.steps.commits import Commits, between
 from tasks.steps.images import PARALLEL_LOOKUPS, Image, look_up
 from tasks.steps.moved import Source
@@ -50,54 +53,81 @@ class StackPlan(Struct, frozen=True, kw_only=True):
     timings: Mapping[str, float] = field(default_factory=dict)
 
 
-def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
-    """Return the plan of one stack.
+class _Begun(Struct, frozen=True, kw_only=True):
+    """A plan whose stack is being looked at on its host.
+
+    Attributes:
+        stack: the stack.
+        only: services to plan for; None for all.
+        current: what the host has on record.
+        candidate: what is to run.
+        aim: the candidate on the host.
+        images: the operations of its images.
+        causes: why images are not the ones that run, by service.
+        sources: images from elsewhere.
+        times: how long its phases take.
+    """
+
+    stack: Stack
+    only: frozenset[str] | None
+    current: Current
+    candidate: Candidate
+    aim: Future[target.Target]
+    images: Future[list[Operation]]
+    causes: Mapping[str, Cause] = field(default_factory=dict)
+    sources: tuple[Source, ...] = ()
+    times: Timings
+
+
+def plans(r: run.Run, scopes: Mapping[str, frozenset[str] | None]) -> list[StackPlan]:
+    """Return the plans of stacks, in their order.
+
+    Their hosts look at all of them side by side; checkouts, which may be of one repository, are asked in turn.
 
     Args:
         r: the run's resources.
-        stack: the stack.
-        only: services to plan for; None for all.
+        scopes: the stacks, and the services of each to plan for; None for all.
+
+    Raises:
+        OnevmError: a plan cannot be told; that of the first such stack.
     """
-    times = Timings(seconds={"load": round(since_start(), 3)})
-    if not variables.text("sha"):
-        early.resolve(r, [stack])
+    load = round(since_start(), 3)
+    stacks = [r.project.stacks[name] for name in scopes]
+    times = {stack.name: Timings(seconds={"load": load}) for stack in stacks}
+    recorded_commit = variables.text("sha")
+    if not recorded_commit:
+        early.resolve(r, stacks)
+    known = {stack.name: later.begun(partial(_current, r, stack, times[stack.name])) for stack in stacks}
+    begin = _of_a_record if recorded_commit else _of_the_checkout
+    begun = [begin(r, stack, scopes[stack.name], known[stack.name].result(), times[stack.name]) for stack in stacks]
+    return [_finished(r, one) for one in begun]
+
+
+def _current(r: run.Run, stack: Stack, times: Timings) -> Current:
     with times.phase("reach"):
-        folder = r.folder(stack)
-        engine = r.host(stack).engine
+        _ = r.host(stack).engine
     with times.phase("look"):
-        current = folder.current()
-    notes = notes_on(current)
-    if sha := variables.text("sha"):
-        with times.phase("lookup"):
-            candidate = recorded.of_commit(r, stack, sha, folder.releases()[0], current.release)
-        candidate = target.narrowed(candidate, current.release, only)
-        with times.phase("look"):
-            aim = target.look(
-                stack,
-                folder,
-                engine,
-                candidate,
-                only=only,
-                resolving=r.resolving.get(stack.name),
-                observing=r.observing.get(stack.name),
-            )
-        return StackPlan(
-            plan=aim.plan,
-            sha=candidate.sha,
-            dirty=False,
-            current=current.release,
-            commits=_commits(r, stack, current.release, candidate.sha),
-            notes=(*notes, *aim.notes),
-            cut_off=bool(current.switching),
-            rollouts=_rollouts(aim, only),
-            timings=times.seconds,
-        )
+        return r.folder(stack).current()
+
+
+def _of_a_record(r: run.Run, stack: Stack, only: frozenset[str] | None, current: Current, times: Timings) -> _Begun:
+    with times.phase("lookup"):
+        releases = r.folder(stack).releases()[0]
+        candidate = recorded.of_commit(r, stack, variables.text("sha"), releases, current.release)
+    candidate = target.narrowed(candidate, current.release, only)
+    aim = later.begun(partial(_looked, r, stack, candidate, only, times))
+    none: Future[list[Operation]] = Future()
+    none.set_result([])
+    return _Begun(stack=stack, only=only, current=current, candidate=candidate, aim=aim, images=none, times=times)
+
+
+def _of_the_checkout(r: run.Run, stack: Stack, only: frozenset[str] | None, current: Current, times: Timings) -> _Begun:
     built = r.project.compose[stack.name].built()
     with times.phase("key"):
         by_service = _images(r, stack, sorted(name for name in built if only is None or name in only))
     with times.phase("lookup"):
         if on_host.wanted():
-            on_host.look_up(list(by_service.values()), current.release, engine)
+            on_host.look_up(list(by_service.values()), current.release, r.host(stack).engine)
         else:
             look_up(r, list(by_service.values()))
         candidate = ready.candidate(r, stack, by_service, current.release, revisions=False)
@@ -117,16 +147,51 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
     stale = {name: reasons[name] for name, image in by_service.items() if image.state != "fresh"}
     active = r.project.compose[stack.name].active()
     unbuilt = {name: reason for name, reason in stale.items() if name in active}
-    # The host's Compose and the registry work at the same time.
-    images = later.begun(lambda: _of_images(r, by_service, stale))
-    resolving = r.resolving.get(stack.name)
+    return _Begun(
+        stack=stack,
+        only=only,
+        current=current,
+        candidate=candidate,
+        # The host's Compose and the registry work at the same time.
+        aim=later.begun(partial(_looked, r, stack, candidate, only, times, unbuilt=unbuilt, why=reasons)),
+        images=later.begun(partial(_of_images, r, by_service, stale)),
+        causes=causes,
+        sources=elsewhere,
+        times=times,
+    )
+
+
+def _looked(
+    r: run.Run,
+    stack: Stack,
+    candidate: Candidate,
+    only: frozenset[str] | None,
+    times: Timings,
+    *,
+    unbuilt: Mapping[str, str] | None = None,
+    why: Mapping[str, str] | None = None,
+) -> target.Target:
     with times.phase("look"):
-        aim = target.look(
-            stack, folder, engine, candidate, unbuilt=unbuilt, why=reasons, only=only, resolving=resolving
+        return target.look(
+            stack,
+            r.folder(stack),
+            r.host(stack).engine,
+            candidate,
+            unbuilt=unbuilt,
+            why=why,
+            only=only,
+            resolving=r.resolving.get(stack.name),
+            observing=r.observing.get(stack.name),
         )
-    with times.phase("lookup"):
-        operations = [*aim.plan.operations, *images.result()]
-    with times.phase("why"):
+
+
+def _finished(r: run.Run, begun: _Begun) -> StackPlan:
+    """Return a plan once its host has been looked at."""
+    stack, current, candidate = begun.stack, begun.current, begun.candidate
+    aim = begun.aim.result()
+    with begun.times.phase("lookup"):
+        operations = [*aim.plan.operations, *begun.images.result()]
+    with begun.times.phase("why"):
         commits = _commits(r, stack, current.release, candidate.sha)
     return StackPlan(
         plan=Plan(stack=stack.name, operations=ordered(operations)),
@@ -134,12 +199,12 @@ def plan(r: run.Run, stack: Stack, only: frozenset[str] | None) -> StackPlan:
         dirty=candidate.dirty,
         current=current.release,
         commits=commits,
-        stale=causes,
-        notes=(*notes, *aim.notes),
+        stale=begun.causes,
+        notes=(*notes_on(current), *aim.notes),
         cut_off=bool(current.switching),
-        rollouts=_rollouts(aim, only),
-        sources=elsewhere,
-        timings=times.seconds,
+        rollouts=_rollouts(aim, begun.only),
+        sources=begun.sources,
+        timings=begun.times.seconds,
     )
 
 

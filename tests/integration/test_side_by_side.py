@@ -16,6 +16,16 @@ pytestmark = pytest.mark.engine
 # A hook that ends when the other stack's hook has begun.
 MEETS = "touch {root}/{own}.met && for i in $(seq 600); do [ -e {root}/{other}.met ] && exit; sleep 0.1; done; exit 1"
 
+# Compose on the host, which reads a stack's files when the other stack's are being read.
+READS_BOTH = """#!/bin/sh
+case "$*" in
+  "compose --project-directory "*" config "*)
+    touch {met}/$$; for i in $(seq 600); do [ "$(ls {met} | wc -l)" -ge 2 ] && break; sleep 0.1; done
+    [ "$(ls {met} | wc -l)" -ge 2 ] || exit 1;;
+esac
+exec {docker} "$@"
+"""
+
 
 @pytest.fixture
 def pair(lab: str, tmp_path: Path) -> Iterator[Several]:
@@ -66,6 +76,18 @@ def test_stacks_are_deployed_at_the_same_time(pair: Several) -> None:
     pair.configure(hooks)
     pair.doit("deploy").ok()
     assert {c.state for c in pair.running().values()} == {"healthy"}
+
+
+def test_hosts_look_at_all_stacks_of_a_plan_at_the_same_time(pair: Several) -> None:
+    one = pair.shops[0]
+    docker, met = one.folder / "bin" / "docker", one.folder / "met"
+    met.mkdir()
+    docker.rename(docker.with_name("real-docker"))
+    docker.write_text(READS_BOTH.format(met=met, docker=docker.with_name("real-docker")))
+    docker.chmod(0o755)
+    plan = pair.doit("plan", "format=json").ok().json
+    assert [stack["stack"] for stack in plan["stacks"]] == sorted(shop.name for shop in pair.shops)
+    assert all("create" in [op["verb"] for op in stack["operations"]] for stack in plan["stacks"])
 
 
 def test_a_stack_that_fails_leaves_the_others_alone(pair: Several) -> None:

@@ -22,7 +22,7 @@ from typing import IO
 from tasks.adapters import process
 from tasks.adapters.process import TimeoutExpired
 
-VERSION = 4
+_VERSION = struct.pack(">I", 4)
 _HELLO, _NEW_SESSION, _OPEN_FORWARD = 0x00000001, 0x10000002, 0x10000006
 _OK, _DENIED, _FAILURE, _EXIT = 0x80000001, 0x80000002, 0x80000003, 0x80000004
 # Its length without itself, and its kind.
@@ -67,7 +67,7 @@ def _connected(control: Path) -> socket.socket:
     try:
         found.settimeout(ANSWER_SECONDS)
         found.connect(str(control))
-        found.sendall(_packet(_HELLO, struct.pack(">I", VERSION)))
+        found.sendall(_packet(_HELLO, _VERSION))
     except BaseException:
         found.close()
         raise
@@ -121,6 +121,9 @@ class Session:
                         (self._code,) = struct.unpack_from(">I", body, 4)
                     elif kind in {_DENIED, _FAILURE}:
                         self.refusal = _said(body) or "no session"
+                        data = b""
+                    elif kind == _HELLO and body[:4] != _VERSION:
+                        self.refusal = "this ssh speaks another version of its multiplexing protocol than 4"
                         data = b""
                 if not data:
                     self.returncode = self._code

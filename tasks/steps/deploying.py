@@ -13,6 +13,7 @@ from tasks.core.release import Release
 from tasks.core.values import replace
 from tasks.steps import (
     bake,
+    early,
     events,
     layers,
     on_host,
@@ -92,6 +93,7 @@ def _deploy(r: run.Run, name: str, only: frozenset[str] | None, gate: Gate) -> D
 
     def checked_out(current: Current) -> Candidate:
         if named:
+            _look_ahead(r, stack, current, images)
             with measuring.timings.phase("push"):
                 publish.settle(name, current.release)
         return ready.candidate(r, stack, images, current.release)
@@ -121,6 +123,13 @@ def _deploy(r: run.Run, name: str, only: frozenset[str] | None, gate: Gate) -> D
             naming = publish.begin(name)
             wait([naming.built, naming.fresh])
         raise
+
+
+def _look_ahead(r: run.Run, stack: Stack, current: Current, images: Mapping[str, Image]) -> None:
+    """Begin to look at what runs while names settle, if something else is to run."""
+    if current.release and any(image.state == "built" for image in images.values()):
+        pinned = {service.image for service in current.release.services.values()}
+        early.observe(r, stack, pinned | {image.pin for image in images.values()})
 
 
 def _deploy_recorded(r: run.Run, stack: Stack, sha: str, only: frozenset[str] | None, gate: Gate) -> Done:

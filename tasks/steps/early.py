@@ -20,6 +20,7 @@ from tasks.core.model import Stack
 from tasks.steps import remembered, room
 from tasks.steps.candidate import read_files
 from tasks.steps.remembered import Remembered
+from tasks.steps.target import Observing
 
 if TYPE_CHECKING:
     from tasks.steps.run import Run
@@ -140,6 +141,20 @@ def _resolved(r: "Run", stack: Stack, *, stamped: bool = False) -> host_compose.
         # If there is no Docker, that says more.
         _ = r.host(stack).engine
         raise
+
+
+def observe(r: "Run", stack: Stack, images: Iterable[str]) -> Observing:
+    """Begin to take the snapshot of a stack, whose lock is held.
+
+    Args:
+        r: the run's resources.
+        stack: the stack.
+        images: the images that it will be asked about.
+    """
+    engine, asked = r.host(stack).engine, frozenset(images)
+    seen = Observing(images=asked, found=later.begun(lambda: engine.observe(stack.name, asked)))
+    r.observing[stack.name] = seen
+    return seen
 
 
 def pull(r: "Run", stacks: Iterable[Stack], pins: Mapping[str, str]) -> None:

@@ -9,6 +9,7 @@ from tasks.adapters import shares
 from tasks.core.errors import OnevmError
 from tasks.core.images import key_tag, repository
 from tasks.core.keys import refreshed
+from tasks.core.manifest import Manifest
 from tasks.core.reference import Reference
 from tasks.steps import bases, run
 from tasks.steps.inputs import Keyed
@@ -28,6 +29,7 @@ class Image(Struct, kw_only=True):
         pushed: whether the registry was to have it.
         state: `fresh` (it was there), `built`, `failed` or `cancelled`.
         digest: the registry's digest, empty if only the engine has it.
+        manifest: what the registry has, if it was got from there.
         kept: the pin of the current release that is these bytes already, where none is to be had from a registry.
         error: why it failed.
         bases: digests of the images from elsewhere that it shall start from, by image; only in a refresh.
@@ -38,6 +40,7 @@ class Image(Struct, kw_only=True):
     pushed: bool
     state: State = "cancelled"
     digest: str = ""
+    manifest: Manifest | None = None
     kept: str = ""
     error: OnevmError | None = None
     bases: Mapping[str, str] = field(default_factory=dict)

@@ -125,7 +125,9 @@ def _name(image: Image, tags: Sequence[str]) -> None:
     registry = run.run().registry
     missing = [tag for tag in tags if registry.glance(image.path, tag) != image.digest]
     if missing:
-        manifest = registry.get_manifest(image.path, image.digest)
+        manifest = image.manifest
+        if manifest is None or manifest.digest != image.digest:
+            manifest = registry.get_manifest(image.path, image.digest)
         for tag in missing:
             digest = registry.put_manifest(image.path, tag, manifest)
             if digest != image.digest:

@@ -11,7 +11,7 @@ from tasks.core.model import Stack
 from tasks.core.reference import Reference
 from tasks.core.release import Release, ReleasedService
 from tasks.core.values import replace
-from tasks.steps import external
+from tasks.steps import early, external
 from tasks.steps.candidate import Candidate, read_files
 from tasks.steps.run import Run
 from tasks.steps.target import Observing
@@ -49,11 +49,7 @@ def of_release(r: Run, stack: Stack, release: Release) -> Candidate:
     fetching = later.begun(lambda: folder.fetch(release))
     r.resolving[stack.name] = later.begun(lambda: host_compose.resolve_recorded(folder, release.id, compose_files))
     pins = {name: service.image for name, service in release.services.items()}
-    engine = r.host(stack).engine
-    seen = Observing(
-        images=frozenset(pins.values()), found=later.begun(lambda: engine.observe(stack.name, pins.values()))
-    )
-    r.observing[stack.name] = seen
+    seen = early.observe(r, stack, pins.values())
     had = later.begun(lambda: _images_to_be_had(r, stack, pins, release.id, seen))
     contents = fetching.result()
     had.result()

@@ -6,6 +6,7 @@ get the tag `key-…`.
 
 from collections.abc import Mapping
 
+from tasks.adapters import later
 from tasks.adapters.buildx import Baked, failure
 from tasks.adapters.engine import Engine
 from tasks.core.errors import OnevmError
@@ -71,9 +72,11 @@ def settle(r: run.Run, image: Image, target: str, *, engine: Engine, baked: Bake
             next_step="run the same command again, without editing meanwhile; nothing was recorded",
         )
         return
+    # Its name here and its name in the registry say the same, and neither waits for the other.
+    named = later.begun(lambda: _name_locally(engine, image, building))
     if image.pushed:
         image.digest = publish_key(r, image, digest)
-    if not _name_locally(engine, image, building) and not image.pushed:
+    if not named.result() and not image.pushed:
         image.state = "failed"
         image.error = OnevmError(
             f"{image.name}: the builder made its image, and keeps it to itself",
@@ -98,7 +101,7 @@ def publish_key(r: run.Run, image: Image, digest: str) -> str:
     tag = key_tag(image.sought)
     digest = _as_before(r, image, digest)
     # Got before the question, so that as little as may be lies between its answer and what follows from it.
-    manifest = r.registry.get_manifest(image.path, digest)
+    image.manifest = manifest = r.registry.get_manifest(image.path, digest)
     if first := r.registry.head(image.path, tag):
         return first
     r.registry.put_manifest(image.path, tag, manifest)

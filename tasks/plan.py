@@ -8,6 +8,7 @@ The bare command `doit` means this.
 from collections.abc import Iterator
 from typing import Any
 
+from tasks.core.errors import OnevmError
 from tasks.core.plan import summed
 from tasks.core.plurals import counted
 from tasks.core.values import plain
@@ -34,12 +35,18 @@ def plan() -> None:
 def _plan() -> None:
     r = run.run()
     scopes = selection.current().scopes.get("plan") or dict.fromkeys(r.project.stacks)
-    plans = planning.plans(r, dict(sorted(scopes.items())))
-    if variables.as_json():
-        r.screen.document({"schema": 1, "stacks": [_document(p) for p in plans]})
-    else:
+    ends = planning.plans(r, dict(sorted(scopes.items())))
+    plans = [end for _, end in ends.items() if not isinstance(end, OnevmError)]
+    failed = [end for _, end in ends.items() if isinstance(end, OnevmError)]
+    if not variables.as_json():
         for found in plans:
             _show(found)
+        for error in failed[1:]:
+            r.screen.error(str(error))
+    if failed:
+        raise failed[0]
+    if variables.as_json():
+        r.screen.document({"schema": 1, "stacks": [_document(p) for p in plans]})
     if variables.flag("detailed") and any(p.plan or p.cut_off for p in plans):
         outcome.note(WOULD_CHANGE)
 

@@ -19,6 +19,7 @@ from tasks.steps.candidate import Candidate
 from tasks.steps.commits import Commits, between
 from tasks.steps.images import PARALLEL_LOOKUPS, Image, look_up
 from tasks.steps.moved import Source
+from tasks.steps.side_by_side import Ends, in_turn
 from tasks.steps.timings import Timings, since_start
 from tasks.steps.why import Cause
 
@@ -79,17 +80,14 @@ class _Begun(Struct, frozen=True, kw_only=True):
     times: Timings
 
 
-def plans(r: run.Run, scopes: Mapping[str, frozenset[str] | None]) -> list[StackPlan]:
-    """Return the plans of stacks, in their order.
+def plans(r: run.Run, scopes: Mapping[str, frozenset[str] | None]) -> Ends[StackPlan]:
+    """Return the plans of stacks; one that cannot be told leaves the others alone.
 
     Their hosts look at all of them side by side; checkouts, which may be of one repository, are asked in turn.
 
     Args:
         r: the run's resources.
         scopes: the stacks, and the services of each to plan for; None for all.
-
-    Raises:
-        OnevmError: a plan cannot be told; that of the first such stack.
     """
     load = round(since_start(), 3)
     stacks = [r.project.stacks[name] for name in scopes]
@@ -99,8 +97,12 @@ def plans(r: run.Run, scopes: Mapping[str, frozenset[str] | None]) -> list[Stack
         early.resolve(r, stacks)
     known = {stack.name: later.begun(partial(_current, r, stack, times[stack.name])) for stack in stacks}
     begin = _of_a_record if recorded_commit else _of_the_checkout
-    begun = [begin(r, stack, scopes[stack.name], known[stack.name].result(), times[stack.name]) for stack in stacks]
-    return [_finished(r, one) for one in begun]
+
+    def begun(name: str) -> _Begun:
+        return begin(r, r.project.stacks[name], scopes[name], known[name].result(), times[name])
+
+    half = in_turn(tuple(scopes), begun)
+    return in_turn(tuple(scopes), lambda name: _finished(r, half.of(name)))
 
 
 def _current(r: run.Run, stack: Stack, times: Timings) -> Current:

@@ -1,4 +1,4 @@
-"""Stacks side by side: each comes to its own end, and one that fails leaves the others alone."""
+"""Several stacks: each comes to its own end, and one that fails leaves the others alone."""
 
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -83,6 +83,22 @@ class Gate:
                 f"{stack}: not deployed, because {self._failed} failed (fail_fast=1)",
                 next_step="nothing that runs was touched",
             )
+
+
+def in_turn(stacks: Sequence[str], work: Callable[[str], T]) -> Ends[T]:
+    """Do something for several stacks, one after the other.
+
+    Args:
+        stacks: their names.
+        work: what to do for one.
+    """
+    found: dict[str, T | OnevmError] = {}
+    for stack in stacks:
+        try:
+            found[stack] = work(stack)
+        except OnevmError as error:
+            found[stack] = error
+    return Ends(found)
 
 
 def side_by_side(stacks: Sequence[str], work: Callable[[str], T], gate: Gate) -> Ends[T]:

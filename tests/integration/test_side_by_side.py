@@ -90,6 +90,25 @@ def test_hosts_look_at_all_stacks_of_a_plan_at_the_same_time(pair: Several) -> N
     assert all("create" in [op["verb"] for op in stack["operations"]] for stack in plan["stacks"])
 
 
+def test_a_plan_that_cannot_be_told_leaves_the_others_alone(pair: Several) -> None:
+    one, two = pair.shops
+    # The checkout has what Compose needs, and the host has not.
+    with one.compose() as compose:
+        compose["services"]["a"]["environment"] = ["NEEDED=${NEEDED:?}"]
+    (one.repo / ".env").write_text("NEEDED=1\n")
+    one.write(".gitignore", ".env\n")
+    one.commit()
+    ran = pair.doit("plan")
+    assert ran.code == 1, ran
+    assert f"stack {one.name}: Compose on host here refuses the release" in ran.err
+    assert "NEEDED" in ran.err
+    assert f"{two.name}: is not deployed yet" in ran.out
+    assert f"{one.name}: is not deployed yet" not in ran.out
+    ran = pair.doit("plan", "format=json")
+    assert ran.code == 1, ran
+    assert "schema" not in ran.out
+
+
 def test_a_stack_that_fails_leaves_the_others_alone(pair: Several) -> None:
     one, two = pair.shops
     pair.doit("deploy").ok()

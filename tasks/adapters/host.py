@@ -1,6 +1,6 @@
 """A host to deploy to: the way to it, its engine, its lock.
 
-Connecting begins before the rest of Onevm is loaded, so what talks to engines is loaded when one is needed.
+Connecting begins before the rest of Onevm is loaded, so what talks to engines, and locks, is loaded when it is needed.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
-from tasks.adapters import gauge, later, lock, remote_lock, ssh
-from tasks.adapters.gauge import Gauge
+from tasks.adapters import later, ssh
 from tasks.adapters.process import CommandFailed
-from tasks.adapters.release_folder import CURRENT, Current, ReleaseFolder
 from tasks.adapters.transport import Local, Transport
 from tasks.core.errors import OnevmError, ToolError
 from tasks.core.model import Host
 
 if TYPE_CHECKING:
     from tasks.adapters.engine import Engine
+    from tasks.adapters.gauge import Gauge
+    from tasks.adapters.release_folder import Current, ReleaseFolder
 
 PROBE_SECONDS = 20
 # What a look at a stack asks its engine at once: containers, networks, volumes, and an image or two.
@@ -50,8 +50,8 @@ class Held(Struct, frozen=True, kw_only=True):
         current: the stack's current release.
     """
 
-    gauge: Gauge
-    current: Current
+    gauge: "Gauge"
+    current: "Current"
 
 
 class Reached(Protocol):
@@ -77,7 +77,7 @@ class Reached(Protocol):
 
     def lock(
         self,
-        folder: ReleaseFolder,
+        folder: "ReleaseFolder",
         holder: Mapping[str, str],
         *,
         wait_seconds: float,
@@ -107,13 +107,15 @@ class LocalHost:
     @contextmanager
     def lock(
         self,
-        folder: ReleaseFolder,
+        folder: "ReleaseFolder",
         holder: Mapping[str, str],
         *,
         wait_seconds: float,
         waiting: Callable[[str], None],
     ) -> Iterator[Held]:
         """Hold the lock of a stack's folder, and watch what this machine has left meanwhile."""
+        from tasks.adapters import gauge, lock
+
         path = Path(str(folder.path)) / "lock"
         with (
             lock.held(path, holder, wait_seconds=wait_seconds, waiting=waiting, transport=self.transport),
@@ -155,13 +157,16 @@ class RemoteHost:
     @contextmanager
     def lock(
         self,
-        folder: ReleaseFolder,
+        folder: "ReleaseFolder",
         holder: Mapping[str, str],
         *,
         wait_seconds: float,
         waiting: Callable[[str], None],
     ) -> Iterator[Held]:
         """Hold the lock of a stack's folder, and watch what the VM has left meanwhile."""
+        from tasks.adapters import remote_lock
+        from tasks.adapters.release_folder import CURRENT
+
         with remote_lock.held(
             self.transport, folder.path, holder, CURRENT, wait_seconds=wait_seconds, waiting=waiting
         ) as (found, said):

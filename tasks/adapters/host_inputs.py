@@ -22,8 +22,8 @@ _OF_THE_SESSION = "SSH_[A-Z_]*|XDG_[A-Z_]*|SHLVL|PWD|OLDPWD"
 _NAMES_ONE = re.compile(rf"\b(?:{_OF_THE_SESSION})\b".encode())
 _ABSENT = "absent"
 _HASH = re.compile(r"[0-9a-f]{64}\b.*")
-# stat(1) of GNU and BusyBox.
-_COMPOSE = """env | LC_ALL=C grep -Ev '^({of_the_session}|_)=' | LC_ALL=C sort | sha256sum
+# An sshd that forces a command hands ours over in a variable, of several lines. stat(1) of GNU and BusyBox.
+_COMPOSE = """(unset SSH_ORIGINAL_COMMAND; env) | LC_ALL=C grep -Ev '^({of_the_session}|_)=' | LC_ALL=C sort | sha256sum
 for place in {places}; do stat -L -c '%i %s %Y %n' "$place/cli-plugins/docker-compose" 2>/dev/null || :; done
 if [ -n "${{COMPOSE_ENV_FILES:-}}" ]; then echo; fi
 printf '%s\\n' {end}

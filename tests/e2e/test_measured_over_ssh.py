@@ -59,8 +59,13 @@ def test_a_deploy_knows_what_it_cost_the_vm_at_no_session_of_its_own(shop: Remot
     assert [("flock" in call, "/proc/meminfo" in call) for call in asked if "GAUGE" in call] == [(True, True)]
     _, idle = calls(shop, "deploy")
     assert sum("GAUGE" in call for call in idle) == 1
+    # Whatever starts the sessions there: that nothing was to be done is remembered.
+    assert any("config --format json" in call for call in idle)
+    _, again = calls(shop, "deploy")
+    assert again
+    assert not any("config --format json" in call for call in again)
     report = shop.doit("report", "format=json").ok().json
-    assert [one["outcome"] for one in report["stacks"][0]["deploys"]] == ["unchanged", "good", "good"]
+    assert [one["outcome"] for one in report["stacks"][0]["deploys"]] == ["unchanged", "unchanged", "good", "good"]
 
 
 def test_a_report_of_a_host_that_does_not_answer_shows_what_the_clone_knows(shop: RemoteShop) -> None:

@@ -74,6 +74,7 @@ def test_it_is_the_same_as_long_as_nothing_changes(machine: Path, monkeypatch: p
     assert len(set(before)) == 2
     monkeypatch.setenv("SSH_CONNECTION", "another")
     monkeypatch.setenv("XDG_SESSION_ID", "another")
+    monkeypatch.setenv("SSH_ORIGINAL_COMMAND", "sh -c 'one\nanother'")
     monkeypatch.chdir(machine)
     assert asked(machine) == before
 

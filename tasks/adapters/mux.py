@@ -75,8 +75,8 @@ def _connected(control: Path) -> socket.socket:
 
 
 def _said(body: bytes) -> str:
-    # The number of the request, the length of the text, the text.
-    return body[8:].decode(errors="replace")
+    # Before the text are the number of the request and the text's length.
+    return body[_HEAD.size :].decode(errors="replace")
 
 
 class Session:
@@ -226,11 +226,7 @@ def session(control: Path, args: Sequence[str], variables: Mapping[str, str]) ->
     (theirs_in, ours_in), (ours_out, theirs_out), (ours_err, theirs_err) = pipes
     theirs = (theirs_in, theirs_out, theirs_err)
     try:
-        to_master = _connected(control)
-        to_master.sendall(_packet(_NEW_SESSION, asked))
-        for number in theirs:
-            # One by one, each with a byte, as it reads them.
-            socket.send_fds(to_master, [b"\0"], [number])
+        to_master = _handed_over(control, asked, theirs)
     except BaseException:
         for number in (ours_in, ours_out, ours_err):
             os.close(number)
@@ -238,10 +234,23 @@ def session(control: Path, args: Sequence[str], variables: Mapping[str, str]) ->
     finally:
         for number in theirs:
             os.close(number)
-    to_master.setblocking(False)
     pipe_in, pipe_out, pipe_err = os.fdopen(ours_in, "wb"), os.fdopen(ours_out, "rb"), os.fdopen(ours_err, "rb")
     found = Session(args, to_master, pipe_in, pipe_out, pipe_err)
     process.keep(found)
+    return found
+
+
+def _handed_over(control: Path, asked: bytes, pipes: Sequence[int]) -> socket.socket:
+    found = _connected(control)
+    try:
+        found.sendall(_packet(_NEW_SESSION, asked))
+        for number in pipes:
+            # One by one, each with a byte, as the master reads them.
+            socket.send_fds(found, [b"\0"], [number])
+        found.setblocking(False)
+    except BaseException:
+        found.close()
+        raise
     return found
 
 

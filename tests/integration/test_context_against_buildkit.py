@@ -358,9 +358,13 @@ def test_a_named_context_has_its_own_ignore_file_and_no_other(room: Path) -> Non
     assert {"a", "b"} & set(theirs) == {"a"}
 
 
+TRIES = 10
+
+
 def test_the_text_of_a_refusal_names_the_pattern_that_buildkit_names(room: Path) -> None:
     place = Case(things={}, ignore="fine\nnot[").make(room / "refused")
-    said = build(*place)
+    # Its refusal stops everything else of the build, and now and then it names only what was stopped.
+    said = next((text for text in (build(*place) for _ in range(TRIES)) if "context canceled" not in text), "")
     assert isinstance(said, str)
     # A newer BuildKit says no more than that one of them is wrong.
     assert "not[" in said or "syntax error in pattern" in said

@@ -160,7 +160,7 @@ class Session:
             if rest:
                 looking.register(self.stdin, selectors.EVENT_WRITE)
             else:
-                _close(self.stdin)
+                process.close(self.stdin)
             while looking.get_map():
                 left = None if until is None else until - time.monotonic()
                 if left is not None and left <= 0:
@@ -175,7 +175,7 @@ class Session:
                         over = not came
                     if over:
                         looking.unregister(key.fileobj)
-                        _close(key.fileobj)  # type: ignore[arg-type]
+                        process.close(key.fileobj)  # type: ignore[arg-type]
         self.wait(None if until is None else max(until - time.monotonic(), 0.0))
         return b"".join(found[self.stdout]), b"".join(found[self.stderr])
 
@@ -193,14 +193,8 @@ class Session:
 
     def close(self) -> None:
         """Give back what it used here."""
-        for pipe in (self.stdin, self.stdout, self.stderr):
-            _close(pipe)
+        process.close(self.stdin, self.stdout, self.stderr)
         self._control.close()
-
-
-def _close(pipe: IO[bytes]) -> None:
-    with contextlib.suppress(OSError):
-        pipe.close()
 
 
 def session(control: Path, args: Sequence[str], variables: Mapping[str, str]) -> Session:

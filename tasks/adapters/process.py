@@ -87,10 +87,15 @@ class Child(subprocess.Popen[bytes]):
 
     def close(self) -> None:
         """Close its pipes."""
-        for pipe in (self.stdin, self.stdout, self.stderr):
-            if pipe:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        close(self.stdin, self.stdout, self.stderr)
+
+
+def close(*pipes: IO[bytes] | None) -> None:
+    """Close pipes, whoever is at their other ends."""
+    for pipe in pipes:
+        if pipe:
+            with contextlib.suppress(OSError):
+                pipe.close()
 
 
 _running: set[Running] = set()

@@ -144,7 +144,7 @@ def _resolved(r: "Run", stack: Stack, *, stamped: bool = False) -> host_compose.
 
 
 def observe(r: "Run", stack: Stack, images: Iterable[str]) -> Observing:
-    """Begin to take the snapshot of a stack, whose lock is held.
+    """Begin to take the snapshot of a stack; whoever changes it does so under its lock.
 
     Args:
         r: the run's resources.

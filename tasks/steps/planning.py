@@ -63,7 +63,7 @@ class _Begun(Struct, frozen=True, kw_only=True):
         current: what the host has on record.
         candidate: what is to run.
         aim: the candidate on the host.
-        images: the operations of its images.
+        images: the operations of its images; None for a record's, which are there.
         causes: why images are not the ones that run, by service.
         sources: images from elsewhere.
         times: how long its phases take.
@@ -74,7 +74,7 @@ class _Begun(Struct, frozen=True, kw_only=True):
     current: Current
     candidate: Candidate
     aim: Future[target.Target]
-    images: Future[list[Operation]]
+    images: Future[list[Operation]] | None = None
     causes: Mapping[str, Cause] = field(default_factory=dict)
     sources: tuple[Source, ...] = ()
     times: Timings
@@ -118,9 +118,7 @@ def _of_a_record(r: run.Run, stack: Stack, only: frozenset[str] | None, current:
         candidate = recorded.of_commit(r, stack, variables.text("sha"), releases, current.release)
     candidate = target.narrowed(candidate, current.release, only)
     aim = later.begun(partial(_looked, r, stack, candidate, only, times))
-    none: Future[list[Operation]] = Future()
-    none.set_result([])
-    return _Begun(stack=stack, only=only, current=current, candidate=candidate, aim=aim, images=none, times=times)
+    return _Begun(stack=stack, only=only, current=current, candidate=candidate, aim=aim, times=times)
 
 
 def _of_the_checkout(r: run.Run, stack: Stack, only: frozenset[str] | None, current: Current, times: Timings) -> _Begun:
@@ -192,7 +190,7 @@ def _finished(r: run.Run, begun: _Begun) -> StackPlan:
     stack, current, candidate = begun.stack, begun.current, begun.candidate
     aim = begun.aim.result()
     with begun.times.phase("lookup"):
-        operations = [*aim.plan.operations, *begun.images.result()]
+        operations = [*aim.plan.operations, *(begun.images.result() if begun.images else ())]
     with begun.times.phase("why"):
         commits = _commits(r, stack, current.release, candidate.sha)
     return StackPlan(

@@ -92,13 +92,14 @@ def in_turn(stacks: Sequence[str], work: Callable[[str], T]) -> Ends[T]:
         stacks: their names.
         work: what to do for one.
     """
-    found: dict[str, T | OnevmError] = {}
-    for stack in stacks:
-        try:
-            found[stack] = work(stack)
-        except OnevmError as error:
-            found[stack] = error
-    return Ends(found)
+    return Ends({stack: _end(stack, work) for stack in stacks})
+
+
+def _end(stack: str, work: Callable[[str], T]) -> T | OnevmError:
+    try:
+        return work(stack)
+    except OnevmError as error:
+        return error
 
 
 def side_by_side(stacks: Sequence[str], work: Callable[[str], T], gate: Gate) -> Ends[T]:
@@ -113,10 +114,10 @@ def side_by_side(stacks: Sequence[str], work: Callable[[str], T], gate: Gate) ->
     def one(stack: str) -> T | OnevmError:
         gate.begin(stack)
         try:
-            return work(stack)
-        except OnevmError as error:
-            gate.failed(stack)
-            return error
+            end = _end(stack, work)
+            if isinstance(end, OnevmError):
+                gate.failed(stack)
+            return end
         finally:
             gate.over(stack)
 

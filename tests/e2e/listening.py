@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.e2e.vm import Vm
-from tests.integration.shop import until
 
 # Where the notes are on the VM: a file for each session, with its command.
 NOTES = "/srv/notes"
@@ -27,16 +26,6 @@ _LISTENING = f"""#!/bin/sh
 """
 
 
-def configure_sshd(vm: Vm, text: str) -> str:
-    """Give a VM's sshd another configuration, which new connections have; returns what it was before."""
-    config, log = vm.here("/etc/ssh/sshd_config"), vm.here("/var/log/sshd.log")
-    before, heard = config.read_text(), log.read_text().count("Server listening")
-    config.write_text(text)
-    vm.inside("sh", "-c", "kill -HUP $(cat /run/sshd.pid)")
-    until(lambda: log.read_text().count("Server listening") > heard, "sshd has read its configuration")
-    return before
-
-
 @contextmanager
 def listening(vm: Vm, log_level: str = "VERBOSE") -> Iterator[Path]:
     """Note what every session is told to be, until the end of the block; yields the folder of the notes, from here."""
@@ -45,9 +34,5 @@ def listening(vm: Vm, log_level: str = "VERBOSE") -> Iterator[Path]:
     notes.chmod(0o777)
     program.write_text(_LISTENING)
     program.chmod(0o755)
-    config = vm.here("/etc/ssh/sshd_config").read_text().replace("LogLevel VERBOSE", f"LogLevel {log_level}")
-    before = configure_sshd(vm, f"ForceCommand {_PROGRAM}\n{config}")
-    try:
+    with vm.sshd_with(f"ForceCommand {_PROGRAM}", f"LogLevel {log_level}"):
         yield notes
-    finally:
-        configure_sshd(vm, before)

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tasks.adapters import ssh
+from tasks.adapters.mux import LOST
 from tasks.core.errors import OnevmError
-from tests.e2e.listening import configure_sshd
 from tests.e2e.remote import RemoteShop
 from tests.e2e.vm import Vm
 from tests.integration.several import several
@@ -22,10 +23,9 @@ COMMANDS = 6
 @pytest.fixture
 def allow(vm: Vm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
     """Give a function that sets how many sessions a connection may have; afterwards as before."""
-    before = vm.here("/etc/ssh/sshd_config").read_text()
     monkeypatch.setenv("ONEVM_SSH_CONFIG", str(vm.ssh_config))
-    yield lambda sessions: (configure_sshd(vm, f"MaxSessions {sessions}\n{before}"), None)[1]
-    configure_sshd(vm, before)
+    with ExitStack() as closing:
+        yield lambda sessions: closing.enter_context(vm.sshd_with(f"MaxSessions {sessions}"))
 
 
 def test_commands_wait_until_they_are_granted_a_session_and_run_once(vm: Vm, allow: Callable[[int], None]) -> None:
@@ -62,6 +62,14 @@ def test_a_session_that_is_never_granted_is_an_explained_failure(vm: Vm, allow: 
             connection.run(["true"], timeout=2)
         assert "MaxSessions" in caught.value.next_step
         assert "exec:" not in caught.value.detail
+
+
+def test_a_command_that_says_what_our_ssh_would_is_not_run_again(vm: Vm, allow: Callable[[int], None]) -> None:
+    allow(10)
+    with ssh.connected("prod", vm.destination) as connection:
+        done = connection.run(["sh", "-c", "echo no session in >&2; exit 255"], timeout=20, check=False)
+    assert done.returncode == LOST
+    assert done.stderr == "no session in\n"
 
 
 @pytest.mark.parametrize("sessions", [10, 2])

@@ -14,9 +14,8 @@ from tasks.adapters import mux, ssh_line
 from tasks.adapters.mux import LOST, Session
 from tasks.adapters.process import CommandFailed, TimeoutExpired, completed, finish
 from tasks.adapters.ssh import Ssh
-from tasks.adapters.ssh_line import CONTROL, Line
+from tasks.adapters.ssh_line import Line
 from tasks.core.errors import OnevmError
-from tests.e2e.listening import configure_sshd
 from tests.e2e.vm import Vm
 from tests.integration.shop import until
 
@@ -35,7 +34,7 @@ def line(vm: Vm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
 
 @contextmanager
 def session(line: Line, *words: str) -> Iterator[Session]:
-    found = mux.session(line._folder / CONTROL, words, {})
+    found = mux.session(line._control, words, {})
     try:
         yield found
     finally:
@@ -43,7 +42,7 @@ def session(line: Line, *words: str) -> Iterator[Session]:
 
 
 def run(line: Line, *words: str, data: bytes = b"", timeout: float = WAIT) -> tuple[int, str, str]:
-    found = mux.session(line._folder / CONTROL, words, {})
+    found = mux.session(line._control, words, {})
     done = completed(found, words, timeout=timeout, data=data, check=False)
     return done.returncode, done.stdout, done.stderr
 
@@ -119,12 +118,8 @@ def test_variables_are_passed_on_as_the_users_configuration_says(
     # More than a master takes in one packet, and nothing that anybody asked for.
     for number in range(4):
         monkeypatch.setenv(f"LARGE_{number}", "x" * 100_000)
-    before = configure_sshd(vm, f"AcceptEnv SHOP_* OTHER_*\n{vm.here('/etc/ssh/sshd_config').read_text()}")
-    try:
-        with ssh_line.line_to("prod", vm.destination) as line:
-            said = Ssh(line).run(["sh", "-c", 'printf "%s|%s" "$SHOP_GREETING" "${OTHER_GREETING-}"'], timeout=WAIT)
-    finally:
-        configure_sshd(vm, before)
+    with vm.sshd_with("AcceptEnv SHOP_* OTHER_*"), ssh_line.line_to("prod", vm.destination) as line:
+        said = Ssh(line).run(["sh", "-c", 'printf "%s|%s" "$SHOP_GREETING" "${OTHER_GREETING-}"'], timeout=WAIT)
     assert said.stdout == "two words\nand é|"
 
 

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.integration.shop import until
+
 PROJECT = Path(__file__).resolve().parents[2]
 LAB = PROJECT / "scripts" / "lab"
 LONGEST = 120
@@ -105,6 +107,26 @@ class Vm:
     def fast(self) -> None:
         """End that."""
         call(LAB, "vm", "fast", self.name)
+
+    @contextmanager
+    def sshd_with(self, *lines: str) -> Iterator[None]:
+        """Put lines before those of sshd_config, for connections made until the end of the block."""
+        config = self.here("/etc/ssh/sshd_config")
+        before = config.read_text(encoding="utf-8")
+        self._configure_sshd("\n".join((*lines, before)))
+        try:
+            yield
+        finally:
+            self._configure_sshd(before)
+
+    def _configure_sshd(self, text: str) -> None:
+        log = self.here("/var/log/sshd.log")
+        heard = log.read_text(encoding="utf-8").count("Server listening")
+        self.here("/etc/ssh/sshd_config").write_text(text, encoding="utf-8")
+        self.inside("sh", "-c", "kill -HUP $(cat /run/sshd.pid)")
+        until(
+            lambda: log.read_text(encoding="utf-8").count("Server listening") > heard, "sshd has read its configuration"
+        )
 
     def boot(self) -> None:
         """Boot it again after a power cut, or mend what is missing of it."""

@@ -19,6 +19,9 @@ from tasks.core.versions import OLDEST_COMPOSE, Version
 
 CONFIG_SECONDS = 60
 NO_DEPS_IS_SAFE = Version(2, 29, 3)
+# What runs without being in the files that it reads is not Compose's to remove, whatever the host's environment or
+# `.env` says: a plan removes it, and in an excerpt of the files most services are missing.
+_KEEP_OTHERS = ("env", "COMPOSE_REMOVE_ORPHANS=false")
 _guard = threading.Lock()
 _versions: WeakKeyDictionary[Transport, Future[Version]] = WeakKeyDictionary()
 
@@ -221,7 +224,7 @@ def up(
         OnevmError: Compose failed or did not end in time; its own words are the detail.
     """
     arguments = [*folder.compose(release, compose)[2:], "--progress", "plain", "up", "-d", "--no-build"]
-    command = plugin_program.command("compose", [*arguments, *flags, *services])
+    command = [*_KEEP_OTHERS, *plugin_program.command("compose", [*arguments, *flags, *services])]
     if renewed:
         command = ["sh", "-c", _RENEW, "sh", folder.stack, *renewed, "--", *(command if services else ())]
     try:

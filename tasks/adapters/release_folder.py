@@ -27,6 +27,8 @@ OVERRIDE = "onevm.yaml"
 # suffices to write down that the deploy failed, and to start the one before: a container takes less than 100 kB.
 RESERVE_BYTES = 4 << 20
 RESERVE = "onevm.reserve"
+# The folder in a release with what of its Compose files is about the services that changed (steps/excerpted.py).
+EXCERPT = "onevm.excerpt"
 
 # $1 folder, $2 release, $3 the reserve's name, $4 its bytes, $5 `switching` if the host is on its way to it then.
 _STAGE = """set -eu; umask 022

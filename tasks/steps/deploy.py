@@ -9,6 +9,7 @@ The lock is held from the look to the record. Everything before `switch` changes
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 
 from tasks.adapters import later
 from tasks.adapters.later import Postponed
@@ -19,7 +20,7 @@ from tasks.core.errors import OnevmError
 from tasks.core.plan import Plan
 from tasks.core.release import Outcome, Release
 from tasks.core.values import replace
-from tasks.steps import hooks, probe, room, target, verify, wait
+from tasks.steps import excerpted, hooks, probe, room, target, verify, wait
 from tasks.steps.candidate import Candidate
 from tasks.steps.deployment import Deployment, Result, performer
 from tasks.steps.execute import Executor
@@ -76,6 +77,7 @@ def _carry_through(
     earlier = Postponed(d.folder.releases) if current.recorded >= d.keep else None
     executor = _executor(d, aim, candidate.compose, earlier)
     pulling = later.begun(lambda: executor.pull(aim.plan, candidate.pins()))
+    part = excerpted.begin(d.folder, candidate, aim)
     previous_files = current.release.files if current.release else {}
     asked = executor.asked_first(aim.plan)
     # One session instead of two if nothing comes between staging and switching.
@@ -84,7 +86,7 @@ def _carry_through(
         d.published(current.release)
     else:
         d.folder.transport.expect(1)
-    release = _staged(d, candidate, aim, current.release, only, switching=at_once)
+    release = _staged(d, candidate, aim, current.release, only, part=part.files, switching=at_once)
     if not at_once:
         # The last thing that the registry is needed for: nothing is on record yet, and nothing was touched.
         d.published(current.release)
@@ -107,7 +109,7 @@ def _carry_through(
         try:
             if not at_once:
                 _place(d, release.id, candidate.files, previous_files, asked)
-            _carry_out(d, executor, aim, release.id, awaited)
+            _carry_out(executor, aim, part.below(d.folder.folder_of(release.id)), awaited)
             with d.timings.phase("verify"):
                 verify.verify(d.stack, release, d.host)
         except OnevmError as error:
@@ -245,6 +247,7 @@ def _staged(
     previous: Release | None,
     only: frozenset[str] | None,
     *,
+    part: Mapping[str, bytes],
     switching: bool,
 ) -> Release:
     created = now()
@@ -270,7 +273,7 @@ def _staged(
     )
     override = desired.override(candidate.pins(), aim.hashes, aim.aliases(), aim.networks)
     with d.timings.phase("stage"):
-        d.folder.stage(release.id, {**candidate.contents, OVERRIDE: override.encode()}, switching=switching)
+        d.folder.stage(release.id, {**candidate.contents, **part, OVERRIDE: override.encode()}, switching=switching)
     return release
 
 
@@ -285,9 +288,9 @@ def _place(
     d.folder.place(release_id, sorted(files), sorted(before.keys() - files.keys()), asked)
 
 
-def _carry_out(d: Deployment, executor: Executor, aim: target.Target, release_id: str, awaited: frozenset[str]) -> None:
+def _carry_out(executor: Executor, aim: target.Target, release: PurePosixPath, awaited: frozenset[str]) -> None:
     executor.sweep(aim.plan)
-    executor.switch(aim.plan, d.folder.folder_of(release_id), awaited)
+    executor.switch(aim.plan, release, awaited)
     executor.remove(aim.plan)
 
 
@@ -341,7 +344,7 @@ def _failed(
             executor = _executor(d, aim, tuple(previous.compose))
             executor.pull(aim.plan, {name: s.image for name, s in previous.services.items()})
             d.folder.point(executor.asked_first(aim.plan))
-            _carry_out(d, executor, aim, previous.id, frozenset())
+            _carry_out(executor, aim, d.folder.folder_of(previous.id), frozenset())
             d.folder.activate(previous.id)
     except OnevmError as second:
         error.detail += f"\n\ngoing back to release {previous.id} failed too:\n{second}"

@@ -118,7 +118,7 @@ class Executor(Struct, frozen=True, kw_only=True):
 
         Args:
             plan: the operations.
-            release: the folder of the staged release.
+            release: the folder on the host with the Compose files, those of a staged release.
             awaited: more services to wait for.
 
         Raises:

@@ -7,7 +7,7 @@ Unchanged services are tagged too, with the same digest, so that every commit ca
 
 from collections.abc import Iterator
 
-from tasks.steps import bake, publish, run, selection
+from tasks.steps import bake, publish, run, selection, tagging
 from tasks.steps.naming import Task, broken, tree
 from tasks.steps.once import once
 from tasks.steps.outcome import action
@@ -38,7 +38,7 @@ def _show(stack: str) -> None:
     by_tag: dict[str, list[list[str]]] = {}
     for image in publish.published(stack):
         row = [image.repository, image.state, image.digest]
-        by_tag.setdefault(publish.tags_of(image)[0], []).append(row)
+        by_tag.setdefault(tagging.tags_of(image)[0], []).append(row)
     for tag, rows in by_tag.items():
         run.run().screen.table(f"{stack}: tagged {tag}", ["image", "", "digest"], rows)
 

@@ -3,6 +3,7 @@
 import os
 import re
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from msgspec import Struct
 from tasks.adapters import later
 from tasks.adapters.git_top import refuse_dead_end, top_of
 from tasks.adapters.process import CommandFailed, run
+from tasks.core.context import is_fresh
 from tasks.core.errors import OnevmError
 
 FETCH_SECONDS = 30
@@ -55,6 +57,7 @@ class Checkout:
         self._asking = threading.RLock()
         self._head: Commit | None = None
         self._uncommitted: frozenset[Path] | None = None
+        self._asked_ns = 0
 
     def begin(self) -> None:
         """Begin to ask for what is uncommitted, and for the commit; whoever needs them waits, or sees why not."""
@@ -202,8 +205,19 @@ class Checkout:
         """Absolute paths that differ from the commit, untracked files included, ignored ones not."""
         with self._asking:
             if self._uncommitted is None:
+                self._asked_ns = time.time_ns()
                 self._uncommitted = self.uncommitted_in(())
             return self._uncommitted
+
+    def notice(self, ctime_ns: int) -> None:
+        """Ask once more what is uncommitted if a file was written since that was asked.
+
+        Args:
+            ctime_ns: when the file was, in nanoseconds since 1970, as `lstat` says.
+        """
+        with self._asking:
+            if is_fresh(ctime_ns, self._asked_ns):
+                self._uncommitted = None
 
     def uncommitted_in(self, paths: Iterable[str]) -> frozenset[Path]:
         """Return what differs from the commit in and below some absolute paths; everywhere if there are none."""

@@ -32,6 +32,8 @@ USUAL_SOCKET = "/var/run/docker.sock"
 # What every connection is for at once: where the engine is, and what the verb asks.
 FIRST_COMMANDS = 2
 GATHER_SECONDS = 0.1
+# No event tells that a connection stands: its control socket is there then.
+POLL_SECONDS = 0.002
 # Dead peers are noticed within about 15 s on both of our ends.
 _OPTIONS = (
     "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_SECONDS}", "-o", "ServerAliveInterval=5",
@@ -273,7 +275,7 @@ def line_to(name: str, destination: str) -> Iterator[Line]:
 def _await(master: Child, control: Path, name: str, destination: str) -> None:
     deadline = time.monotonic() + CONNECT_SECONDS + 5
     while not control.exists():
-        if ended(master, 0.01):
+        if ended(master, POLL_SECONDS):
             words = master.stderr.read().decode(errors="replace") if master.stderr else ""
             raise refused(name, destination, words)
         if time.monotonic() > deadline:

@@ -7,7 +7,7 @@ The first build or push task that runs makes the batch for all of them:
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 from msgspec import Struct, field
 
@@ -21,7 +21,7 @@ from tasks.core.images import building_tag
 from tasks.core.model import Builder, Stack
 from tasks.core.solve import Solve, Step
 from tasks.core.spans import alone, covered
-from tasks.steps import bases, early, events, run, selection, variables
+from tasks.steps import bases, early, events, run, selection, tagging, variables
 from tasks.steps.images import PARALLEL_LOOKUPS, Image, keyed_images, look_up, read
 from tasks.steps.once import once
 from tasks.steps.settle import culprits, settle
@@ -141,9 +141,13 @@ def make(r: run.Run, *, build: frozenset[str], push: frozenset[str], deployed: S
     if result.stale:
         changing = {image.keyed.definition.stack for image in result.stale}
         early.prepare(r, [stack for stack in deployed if stack.name in changing])
+        tagging.begin(r, result.images.values())
         oven = Oven(engine=r.engine, host="local", builder=r.project.configuration.builder, env={})
         with r.screen.live(), result.timings.phase("bake"):
             bake(r, result, result.stale, oven, pushed=lambda pins: early.pull(r, deployed, pins))
+        if not all(image.is_there for image in result.images.values()):
+            # Nobody else waits for them where there is nothing to deploy.
+            wait(r.naming.values())
     return result
 
 

@@ -17,7 +17,7 @@ from tasks.steps import reaching, variables
 
 @cache
 def configuration() -> Configuration:
-    """Return services.toml, and begin to reach the hosts that this run will surely ask.
+    """Return services.toml, and begin to ask the hosts and checkouts that this run will surely ask.
 
     Raises:
         UsageError: the command line has mistakes.
@@ -31,6 +31,10 @@ def configuration() -> Configuration:
     found = config.load(Path(below) if at_home and not below.startswith("..") else path, os.environ)
     found = _elsewhere(found, variables.text("host"))
     reaching.ahead(words(), found)
+    # Not before: it is loaded while the hosts are reached.
+    from tasks.steps import checkouts
+
+    checkouts.ahead(words(), found)
     return found
 
 

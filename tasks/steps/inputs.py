@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from tasks.adapters import halves
-from tasks.adapters.git import Checkout, Commit
+from tasks.adapters.git import Commit
 from tasks.adapters.memory import Memory
 from tasks.core import keys
 from tasks.core.build import BuildDefinition
@@ -16,6 +16,7 @@ from tasks.core.contents import ContentHashes
 from tasks.core.errors import OnevmError
 from tasks.core.inputs import Inputs, Signature, changed_since, places, read_inputs, signature
 from tasks.core.model import Stack
+from tasks.steps import checkouts
 from tasks.steps.repositories import Repositories, roots
 
 MANY_SERVICES = 50  # so many are worth a second process
@@ -74,7 +75,7 @@ class Sources:
         memory: Memory | None = None,
     ) -> None:
         self.stack = stack
-        self.checkout = Checkout(stack.path)
+        self.checkout = checkouts.checkout(stack)
         self.repositories = Repositories(self.checkout, definitions)
         self.hashes = hashes
         self._definitions = definitions
@@ -95,6 +96,8 @@ class Sources:
             self._refuse_missing(definition)
             bases = {base: self.keyed(base).key for base in definition.bases}
             inputs = read_inputs(definition, self.hashes)
+            # The checkout is asked early: what is written in between would pass for committed.
+            self.checkout.notice(max((e.ctime_ns for source in inputs.sources for e in source.entries), default=0))
             manifest = keys.manifest(definition, files=inputs, base_keys=bases)
             self._keyed[service] = Keyed(
                 definition=definition,

@@ -262,7 +262,7 @@ def _of_images(r: run.Run, images: Mapping[str, Image], stale: Mapping[str, str]
 
 
 def _of_image(r: run.Run, image: Image, reason: str | None) -> list[Operation]:
-    from tasks.steps.publish import tags_of
+    from tasks.steps.tagging import tags_of
 
     service = image.keyed.definition.service
     if reason is not None:

@@ -1,20 +1,16 @@
 """Naming images in the registry by the commit: every built service resolves at it, the unchanged ones too."""
 
-from collections.abc import Sequence
 from concurrent.futures import Future, wait
 
 from msgspec import Struct
 
-from tasks.adapters import later, shares
-from tasks.core.errors import OnevmError
-from tasks.core.images import commit_tag, key_tag
+from tasks.adapters import later
+from tasks.core.images import commit_tag
 from tasks.core.release import Release
 from tasks.steps import bake, run
 from tasks.steps.images import Image
 from tasks.steps.once import once
-
-PARALLEL_TAGS = 16
-ROUNDS = 5
+from tasks.steps.tagging import tag_all, tags_of
 
 
 class Naming(Struct, frozen=True, kw_only=True):
@@ -33,18 +29,15 @@ class Naming(Struct, frozen=True, kw_only=True):
 def begin(stack: str) -> Naming:
     """Begin to give the pushed images of a stack their commit's tags; done once per run."""
     images = published(stack)
-    built = later.begun(lambda: _tag_all([image for image in images if image.state == "built"]))
+    built = later.begun(lambda: tag_all([image for image in images if image.state == "built"]))
+    begun = run.run().naming.get(stack)
 
     def fresh() -> list[None]:
         # A deploy goes on as soon as the built ones have theirs.
         wait([built])
-        return _tag_all([image for image in images if image.state != "built"])
+        return begun.result() if begun else tag_all([image for image in images if image.state != "built"])
 
     return Naming(built=built, fresh=later.begun(fresh))
-
-
-def _tag_all(images: Sequence[Image]) -> list[None]:
-    return shares.ask(lambda i: _tag(i, tags_of(i)), images, threads=PARALLEL_TAGS)
 
 
 def settle(stack: str, release: Release | None = None) -> None:
@@ -85,50 +78,3 @@ def published(stack: str) -> list[Image]:
     """Return the images of a stack that are in the registry now."""
     images = bake.batch().images.values()
     return [i for i in images if i.pushed and i.keyed.definition.stack == stack and i.digest]
-
-
-def tags_of(image: Image) -> tuple[str, ...]:
-    """Return the tags that a pushed image gets at the checked-out commit. `latest` never moves to a dirty one.
-
-    A refresh also moves the content's key, so that every later run comes to the refreshed image.
-    """
-    r = run.run()
-    sha = r.sources(r.project.stacks[image.keyed.definition.stack]).commit.sha
-    key = (key_tag(image.keyed.key),) if image.sought != image.keyed.key else ()
-    if image.keyed.uncommitted:
-        return (commit_tag(sha, dirty_key=image.keyed.key), *key)
-    return (commit_tag(sha), "latest", *key)
-
-
-def _tag(image: Image, tags: Sequence[str]) -> None:
-    """Name an image, and stay with it until the names stand on the bytes that its content key stands for.
-
-    A registry cannot set a tag only where there is none. So of two runs that build the same content, one may give the
-    key to its bytes after the other has seen its own there. Each looks once more when all its names are written:
-    whichever comes last, both end with what the key says.
-    """
-    for _ in range(ROUNDS):
-        _name(image, tags)
-        if image.state != "built":
-            return
-        stands = run.run().registry.head(image.path, key_tag(image.sought))
-        if stands in (image.digest, None):
-            return
-        image.digest = str(stands)
-    raise OnevmError(
-        f"{image.name}: its content key was given to other bytes {ROUNDS} times while it was named",
-        next_step="other runs build the same content: run the same command again when they are through",
-    )
-
-
-def _name(image: Image, tags: Sequence[str]) -> None:
-    registry = run.run().registry
-    missing = [tag for tag in tags if registry.glance(image.path, tag) != image.digest]
-    if missing:
-        manifest = image.manifest
-        if manifest is None or manifest.digest != image.digest:
-            manifest = registry.get_manifest(image.path, image.digest)
-        for tag in missing:
-            digest = registry.put_manifest(image.path, tag, manifest)
-            if digest != image.digest:
-                raise OnevmError(f"{image.repository}:{tag} got digest {digest} instead of {image.digest}")

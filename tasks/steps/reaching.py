@@ -2,7 +2,7 @@
 
 import atexit
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
 
@@ -12,7 +12,7 @@ from tasks.core.model import Configuration, Host
 
 LONGEST_END_SECONDS = 5.0
 # The verbs that always ask the hosts of the stacks they are named with.
-_ASKING = {"plan", "deploy", "rollback", "status", "history", "report", "prune"}
+_ASKING = frozenset({"plan", "deploy", "rollback", "status", "history", "report", "prune"})
 # doit's own commands that name tasks and run none.
 _NOT_RUNNING = {"list", "info", "help", "forget", "clean", "ignore", "reset-dep", "dumpdb", "strace", "tabcompletion"}
 _guard = threading.Lock()
@@ -55,28 +55,30 @@ def ahead(words: Iterable[str], configuration: Configuration) -> None:
         words: its words that may be names of tasks.
         configuration: services.toml.
     """
-    for name in asked(list(words) or ["plan"], {stack.name: stack.host for stack in configuration.stacks.values()}):
+    hosts = {configuration.stacks[name].host for name in named(words, configuration.stacks, _ASKING)}
+    for name in sorted(hosts):
         reach(configuration.hosts[name])
 
 
-def asked(words: Iterable[str], hosts: Mapping[str, str]) -> frozenset[str]:
-    """Return the hosts that a command line will surely ask.
+def named(words: Iterable[str], stacks: Collection[str], verbs: Collection[str]) -> frozenset[str]:
+    """Return the stacks that a command line surely means with some verbs.
 
     Args:
         words: its words that may be names of tasks; none of them means what the default task means.
-        hosts: by stack, its host.
+        stacks: all stacks.
+        verbs: the verbs.
     """
-    names = list(words)
+    names = list(words) or ["plan"]
     found: set[str] = set()
-    if names and names[0] in _NOT_RUNNING:
+    if names[0] in _NOT_RUNNING:
         return frozenset()
     for word in names:
         verb, _, name = word.partition(":")
-        if verb not in _ASKING:
+        if verb not in verbs:
             continue
         if not name:
-            found |= set(hosts.values())
+            found |= set(stacks)
         # The short name of a service says its stack only when the Compose files are read.
-        elif (stack := name if name in hosts else name.partition(".")[0]) in hosts:
-            found.add(hosts[stack])
+        elif (stack := name if name in stacks else name.partition(".")[0]) in stacks:
+            found.add(stack)
     return frozenset(found)

@@ -58,6 +58,7 @@ class Run:
         self.remembered: dict[str, Future[dict[str, Remembered]]] = {}
         self.places: dict[str, Future[Place]] = {}
         self.coming: dict[str, dict[str, Coming]] = {}
+        self.naming: dict[str, Future[list[None]]] = {}
         self._views: dict[tuple[str, str], Reached] = {}
         self._login: Mapping[str, str] | None = None
         self._registry: RegistryClient | None = None

@@ -145,3 +145,20 @@ def test_who_starts_from_a_culprit_is_cancelled(make_shop: MakeShop) -> None:
     assert ran.err.startswith(f"ERROR: {shop.name}.a: its build failed"), ran
     assert ran.err.count("its build failed") == 1, ran
     assert f"{shop.name}.b: not built: cancelled" in ran.err + ran.out, ran
+
+
+@pytest.mark.parametrize("verb", ["push", "deploy"])
+def test_an_unchanged_service_is_named_by_the_commit_whatever_becomes_of_the_others(
+    make_shop: MakeShop, verb: str
+) -> None:
+    shop = make_shop("ab")
+    shop.doit(verb).ok()
+    digest = shop.tags("a")["latest"]
+    shop.dockerfile("b", BREAKS)
+    sha = shop.commit("Break b")
+    failed = shop.doit(verb)
+    assert failed.code == 1, failed
+    assert failed.bakes == [["b"]]
+    until(lambda: f"{sha}" in "".join(shop.tags("a")), "a is named by the commit", seconds=5)
+    assert {shop.tags("a")[tag] for tag in shop.tags("a") if tag == "latest" or sha in tag} == {digest}
+    assert not [tag for tag in shop.tags("b") if sha in tag]

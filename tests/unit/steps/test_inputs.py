@@ -3,12 +3,13 @@
 import os
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
 
 from tasks.adapters import halves
+from tasks.adapters.git import Checkout
 from tasks.adapters.memory import Memory
 from tasks.core.build import BuildDefinition
 from tasks.core.contents import ReadEveryTime
@@ -229,3 +230,27 @@ def test_a_submodule_that_is_not_checked_out_is_refused_where_it_is_read(shop: P
     assert Sources(stack, found, ReadEveryTime()).keyed("web").key
     git(clone, "-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init")
     assert Sources(stack, found, ReadEveryTime()).keyed("app").key
+
+
+def test_what_is_written_after_the_checkout_was_asked_is_uncommitted(shop: Path) -> None:
+    stack = Stack(name="shop", path=shop, compose=("compose.yaml",), host="local")
+    sources = Sources(stack, definitions(shop), ReadEveryTime())
+    assert sources.checkout.uncommitted == frozenset()
+    (shop / "web/app.py").write_text("written in between\n")
+    assert sources.keyed("base").uncommitted == ()
+    assert sources.keyed("web").uncommitted == ("web/app.py",)
+
+
+def test_a_checkout_that_nobody_wrote_to_is_asked_once(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = Stack(name="shop", path=shop, compose=("compose.yaml",), host="local")
+    sources = Sources(stack, definitions(shop), ReadEveryTime())
+    asked: list[tuple[str, ...]] = []
+    ask = Checkout.uncommitted_in
+
+    def counted(self: Checkout, paths: Iterable[str]) -> frozenset[Path]:
+        asked.append(tuple(paths))
+        return ask(self, paths)
+
+    monkeypatch.setattr(Checkout, "uncommitted_in", counted)
+    assert {name: sources.keyed(name).uncommitted for name in SERVICES} == dict.fromkeys(SERVICES, ())
+    assert asked == [()]

@@ -1,27 +1,29 @@
-"""Which hosts a command line will surely ask."""
+"""Which stacks a command line surely means."""
 
 import pytest
 
-from tasks.steps.reaching import asked
+from tasks.steps.reaching import named
 
-HOSTS = {"notes": "prod", "shop": "prod", "lab": "here"}
+STACKS = {"notes", "shop", "lab"}
+ASKING = {"plan", "deploy", "rollback", "status", "history"}
 
 
 @pytest.mark.parametrize(
-    ("words", "hosts"),
+    ("words", "stacks"),
     [
-        (["deploy"], {"prod", "here"}),
-        (["plan"], {"prod", "here"}),
-        (["deploy:lab"], {"here"}),
-        (["deploy:notes.web"], {"prod"}),
-        (["rollback:shop", "status:lab"], {"prod", "here"}),
-        (["history:notes"], {"prod"}),
+        ([], STACKS),
+        (["deploy"], STACKS),
+        (["plan"], STACKS),
+        (["deploy:lab"], {"lab"}),
+        (["deploy:notes.web"], {"notes"}),
+        (["rollback:shop", "status:lab"], {"shop", "lab"}),
+        (["history:notes"], {"notes"}),
         # A short name may be any stack's.
         (["deploy:web"], set()),
         (["build", "push:notes", "check", "list"], set()),
         (["list", "deploy"], set()),
-        (["run", "deploy:lab"], {"here"}),
+        (["run", "deploy:lab"], {"lab"}),
     ],
 )
-def test_hosts_are_reached_ahead_for_what_surely_asks_them(words: list[str], hosts: set[str]) -> None:
-    assert asked(words, HOSTS) == hosts
+def test_what_stacks_surely_need_is_begun_ahead(words: list[str], stacks: set[str]) -> None:
+    assert named(words, STACKS, ASKING) == stacks

@@ -40,7 +40,8 @@ class Relay:
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listening.bind(str(path))
         self._listening.listen(16)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -73,6 +74,8 @@ class Relay:
     def close(self) -> None:
         """End all, and accept no more."""
         self._listening.shutdown(socket.SHUT_RDWR)
+        # Else one that comes just now would be nobody's.
+        self._accepting.join()
         self._listening.close()
         self.cut()
 
